@@ -1,0 +1,6 @@
+"""The scPRINT-2 benchmark: which part of a single-cell foundation model actually helps?"""
+
+__version__ = "0.1.0"
+
+# Raised by hand whenever the numbers a training produces change; every training rule depends on it (golden losses guard it).
+MODEL_REVISION = 1

@@ -1,0 +1,1 @@
+"""Configuration trees: strict nodes and overlays; imports no torch."""

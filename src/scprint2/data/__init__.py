@@ -1,0 +1,1 @@
+"""From h5ad files to training batches."""

@@ -1,0 +1,1 @@
+"""Losses: pure functions of the outputs of views."""

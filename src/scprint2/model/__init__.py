@@ -1,0 +1,1 @@
+"""The model: slots filled by components."""

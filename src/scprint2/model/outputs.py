@@ -1,0 +1,51 @@
+"""What a model returns."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class ExpressionOutput:
+    """Parameters of the predicted distribution of counts, in fp32.
+
+    Attributes
+    ----------
+    mean
+        Expected counts before zero inflation, at the depth that was asked for.
+    dispersion
+        Inverse dispersion (theta) of the negative binomial.
+    zero_logit
+        Logit of the zero inflation.
+    """
+
+    mean: Float[Tensor, "cell gene"]
+    dispersion: Float[Tensor, "cell gene"]
+    zero_logit: Float[Tensor, "cell gene"]
+
+
+@dataclass(frozen=True)
+class CellOutput:
+    """Everything that one pass over a batch returns.
+
+    Attributes
+    ----------
+    cell_embeddings
+        One vector per class in the order of the label vocabulary, and the free (unsupervised) one last.
+    gene_embeddings
+        Output embedding of each gene in context.
+    expression
+        Predicted counts.
+    logits
+        Class name to logits over that class' leaves.
+    scored
+        True where a reconstruction loss reads the expression; None means everywhere.
+    """
+
+    cell_embeddings: Float[Tensor, "cell token dim"]
+    gene_embeddings: Float[Tensor, "cell gene dim"]
+    expression: ExpressionOutput
+    logits: Mapping[str, Float[Tensor, "cell _"]]
+    scored: Bool[Tensor, "cell gene"] | None = None
