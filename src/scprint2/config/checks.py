@@ -1,0 +1,31 @@
+"""What a schema cannot say about an experiment: references between its parts."""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def check_experiment(experiment: Mapping[str, Any], *, name: str) -> None:
+    """Check the references inside an experiment; needs no torch, so that a workflow can run it for all variants.
+
+    Raises
+    ------
+    ValueError
+        If a decode view does not follow its source, a loss names a view that is not there, or heads do not divide the width.
+    """
+    views = list(experiment["views"])
+    for position, (view, settings) in enumerate(experiment["views"].items()):
+        source = settings.get("source")
+        if source is not None and source not in views[:position]:
+            raise ValueError(
+                f"{name}: view {view!r} decodes {source!r}, which must be a view before it; views before it: {views[:position]}"
+            )
+    for loss, settings in experiment["losses"].items():
+        missing = [view for view in settings["views"] if view not in views]
+        if missing:
+            raise ValueError(f"{name}: loss {loss!r} reads the views {missing}, which do not exist; known: {views}")
+    dim, heads = experiment["model"]["dim"], experiment["model"]["trunk"]["heads"]
+    key_heads = experiment["model"]["trunk"]["kv_heads"]
+    if dim % heads or heads % key_heads:
+        raise ValueError(
+            f"{name}: heads must divide dim and kv_heads must divide heads; found dim {dim}, heads {heads}, kv_heads {key_heads}"
+        )
