@@ -1,0 +1,95 @@
+"""The gymnasium as plain dictionaries: `tasks.yaml` with a scale's constants filled in. Imports no torch."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from scprint2.config.overlay import fill, read_scale, read_yaml
+
+TASK_KEYS = {"title", "notebook", "roles", "settings", "baselines"}
+COLUMN_KEYS = {"task", "role", "metric"}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One prediction to make: a task on a dataset, with every setting by value.
+
+    Attributes
+    ----------
+    role
+        The role that the dataset plays in the task, such as `lung`.
+    settings
+        Settings of the task with those of the role laid over them.
+    """
+
+    task: str
+    role: str
+    dataset: str
+    settings: Mapping[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return asdict(self)
+
+
+def read_tasks(config: Path, *, scale: str) -> dict[str, Any]:
+    """Read `<config>/tasks.yaml` with the constants of a scale filled in: `tasks` and `columns`.
+
+    Raises
+    ------
+    ValueError
+        If a key is not allowed, a constant or a role is missing, a baseline's name is taken, or a column names what is not there.
+    """
+    path = Path(config) / "tasks.yaml"
+    value, size = read_yaml(path), read_scale(Path(config), scale)
+    if set(value) != {"tasks", "columns"}:
+        raise ValueError(f"{path}: expected the keys ['columns', 'tasks'], found {sorted(value)}")
+    owners: dict[str, str] = {}
+    for name, task in value["tasks"].items():
+        if set(task) != TASK_KEYS:
+            raise ValueError(f"{path}: task {name!r} has the keys {sorted(task)}; expected {sorted(TASK_KEYS)}")
+        for role in task["roles"]:
+            if role not in size["roles"]:
+                raise ValueError(f"scale {scale!r} names no datasets for the role {role!r}; add it to its `roles`")
+        for baseline in task["baselines"]:
+            if owners.setdefault(baseline, name) != name:
+                raise ValueError(f"{path}: baseline {baseline!r} is in {owners[baseline]!r} and in {name!r}; rename one")
+    for column, source in value["columns"].items():
+        roles = value["tasks"].get(source.get("task"), {}).get("roles", {})
+        if set(source) != COLUMN_KEYS or source["role"] not in roles:
+            raise ValueError(f"{path}: column {column!r} must name a task, one of its roles and a metric; found {source}")
+    return fill(value, size["constants"], where=f"{path} at scale {scale}")
+
+
+def list_baselines(config: Path, *, scale: str) -> dict[str, tuple[str, str]]:
+    """Return each baseline's (task, title)."""
+    tasks = read_tasks(config, scale=scale)["tasks"]
+    return {name: (task, entry["title"]) for task in tasks for name, entry in tasks[task]["baselines"].items()}
+
+
+def list_jobs(config: Path, *, scale: str, task: str | None = None) -> list[Job]:
+    """List every prediction that a model makes at a scale (or those of one task, which its baselines make too).
+
+    Raises
+    ------
+    ValueError
+        If a dataset plays two roles of one task with different settings: both would be written to one file.
+    """
+    tasks, roles = read_tasks(config, scale=scale)["tasks"], read_scale(Path(config), scale)["roles"]
+    jobs: dict[tuple[str, str], Job] = {}
+    for job in _jobs(tasks, roles):
+        other = jobs.setdefault((job.task, job.dataset), job)
+        if other.settings != job.settings:
+            raise ValueError(
+                f"dataset {job.dataset!r} plays {other.role!r} and {job.role!r} in the task {job.task!r}, whose settings differ; "
+                "give one of the roles another dataset"
+            )
+    return [job for job in jobs.values() if task in (None, job.task)]
+
+
+def _jobs(tasks: Mapping[str, Any], roles: Mapping[str, list[str]]) -> Iterator[Job]:
+    for name, task in tasks.items():
+        for role, own in task["roles"].items():
+            for dataset in roles[role]:
+                yield Job(task=name, role=role, dataset=dataset, settings={**task["settings"], **own})
