@@ -1,0 +1,77 @@
+# `make help` lists the targets. Each sets up .venv first, which takes about a minute once and nothing afterwards.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup table1 dry report test lint format lock recover export clean
+
+PYTHON ?= python3
+VENV ?= .venv
+PROFILE ?= profiles/local
+# Values for config/config.yaml, such as CONFIG="scale=pocket data=my_folder"
+CONFIG ?=
+TARGETS ?= results/table1.csv
+TEST_ARGS ?=
+
+# Jobs find the environment on PATH. One thread per process unless a rule says more: two jobs share two cores.
+export PATH := $(abspath $(VENV))/bin:$(PATH)
+export OMP_NUM_THREADS ?= 1
+export PYTHONHASHSEED = 0
+export MPLBACKEND = Agg
+export JAX_PLATFORMS = cpu
+
+INSTALLED := $(VENV)/.installed
+# The targets come before --config, which takes every word that follows it.
+SNAKEMAKE := snakemake --profile $(PROFILE)
+SETTINGS := $(if $(strip $(CONFIG)),--config $(CONFIG))
+
+help:  ## List the targets
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo '  PROFILE=profiles/slurm runs on a cluster; CONFIG="scale=pocket data=DIR variants=base" changes what is run.'
+
+setup: $(INSTALLED)  ## Make .venv with exactly the locked versions
+
+$(INSTALLED): requirements/lock.txt requirements/install.sh pyproject.toml
+	@PYTHON='$(PYTHON)' requirements/install.sh '$(VENV)'
+	@touch $@
+
+table1: $(INSTALLED)  ## Everything up to results/table1.csv (mini scale unless CONFIG says otherwise)
+	$(SNAKEMAKE) $(TARGETS) $(SETTINGS)
+	@echo 'Done: results/table1.csv, results/table1.html, results/table1.pdf'
+
+dry: $(INSTALLED)  ## Say what would run: jobs per rule
+	$(SNAKEMAKE) $(TARGETS) --dry-run --quiet rules $(SETTINGS)
+
+report: $(INSTALLED)  ## Write reports/workflow.html: table, notebooks, run times
+	$(SNAKEMAKE) $(TARGETS) --report reports/workflow.html $(SETTINGS)
+
+test: $(INSTALLED)  ## Run the tests (TEST_ARGS="-k zinb" for some)
+	python -m pytest $(TEST_ARGS)
+
+lint: $(INSTALLED)  ## Check style, types and the workflow
+	ruff check .
+	ruff format --check .
+	pyright
+	snakefmt --check Snakefile rules
+	snakemake --lint
+
+format: $(INSTALLED)  ## Put the style right
+	ruff format .
+	ruff check --fix .
+	snakefmt Snakefile rules
+
+lock: $(INSTALLED)  ## Compile requirements/lock.txt and envs/ from requirements/requirements.in
+	requirements/compile.sh
+	python envs/generate.py
+
+recover: $(INSTALLED)  ## After a kill: cancel this user's jobs on the cluster, unlock, go on
+	workflow/scripts/cancel_jobs.sh scprint2
+	$(SNAKEMAKE) $(TARGETS) --unlock $(SETTINGS)
+	$(SNAKEMAKE) $(TARGETS) --rerun-incomplete $(SETTINGS)
+
+export:  ## Pack results with what Snakemake knows about them: export.tar.gz (a copy without that trains again)
+	tar -czf export.tar.gz $(wildcard results reports work resources .snakemake/metadata)
+
+clean:  ## Remove results, reports and training state (not .venv, not resources)
+	rm -rf work .snakemake results/* reports/*
+	@git checkout --quiet -- results/.gitkeep reports/.gitkeep 2>/dev/null || true
