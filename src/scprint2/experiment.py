@@ -1,0 +1,97 @@
+"""The whole configuration tree, and the model, views and losses that it describes."""
+
+from typing import Annotated, Any
+
+import torch
+from jaxtyping import Float
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from scprint2.config.checks import check_experiment
+from scprint2.config.node import Node
+from scprint2.data.batch import CellBatch
+from scprint2.data.loader import DataConfig
+from scprint2.data.vocabulary import GeneVocabulary, LabelVocabulary
+from scprint2.losses.classification import HierarchicalConfig
+from scprint2.losses.embedding import IndependenceConfig
+from scprint2.losses.reconstruction import ZinbConfig
+from scprint2.model.context import BuildContext
+from scprint2.model.outputs import CellOutput
+from scprint2.model.scprint2 import ScPrint2, ScPrint2Config, initialize
+from scprint2.randomness import stream, stream_seed
+from scprint2.training.schedule import TrainingConfig
+from scprint2.views import ViewConfig
+
+LossConfig = Annotated[ZinbConfig | HierarchicalConfig | IndependenceConfig, Field(discriminator="kind")]
+
+
+class Experiment(Node):
+    """One row of the benchmark: data, model, views, losses, training. There are no defaults: `base.yaml` has every value."""
+
+    data: DataConfig
+    model: ScPrint2Config
+    views: dict[str, ViewConfig]
+    losses: dict[str, LossConfig]
+    training: TrainingConfig
+
+    @model_validator(mode="after")
+    def _check(self) -> "Experiment":
+        check_experiment(self.model_dump(), name="experiment")
+        return self
+
+
+class TrainingModel(nn.Module):
+    """A model with the views and losses that it is trained by."""
+
+    def __init__(self, experiment: Experiment, context: BuildContext, *, seed: int):
+        super().__init__()
+        self.model = ScPrint2(experiment.model, context)
+        initialize(self.model, deviation=experiment.model.initial_deviation, seed=seed)
+        self.views = {name: view.build() for name, view in experiment.views.items()}
+        self.losses = {name: loss.build(context.labels) for name, loss in experiment.losses.items()}
+        self.loss_modules = nn.ModuleList(loss for loss in self.losses.values() if isinstance(loss, nn.Module))
+        self.weights = {name: loss.weight for name, loss in experiment.losses.items()}
+
+    def forward(
+        self, batch: CellBatch, *, step: int, seed: int
+    ) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]:
+        """Return the weighted sum of the losses and each of them.
+
+        All randomness comes from (seed, step, name of the view), dropout included, so a resumed run draws the same.
+        """
+        outputs: dict[str, CellOutput] = {}
+        for name, view in self.views.items():
+            torch.manual_seed(stream_seed(seed, step, name, "dropout"))
+            outputs[name] = view(self.model, batch, outputs, stream(seed, step, name, device=batch.genes.device))
+        terms = {name: loss(outputs, batch) for name, loss in self.losses.items()}
+        total = torch.stack([self.weights[name] * term for name, term in terms.items()]).sum()
+        return total, terms
+
+
+def build(
+    experiment: Experiment,
+    *,
+    genes: GeneVocabulary,
+    labels: LabelVocabulary,
+    gene_embedding: Float[Tensor, "vocabulary dim"],
+    seed: int,
+) -> TrainingModel:
+    """Make the model with its views and losses; the initial weights depend on the seed and each parameter's name only.
+
+    Raises
+    ------
+    ValueError
+        If the gene embedding does not fit the vocabulary and the width of the model.
+    """
+    expected = (len(genes), experiment.model.dim)
+    if tuple(gene_embedding.shape) != expected:
+        raise ValueError(
+            f"the gene embedding has shape {tuple(gene_embedding.shape)}; the model needs {expected} (gene, dim)"
+        )
+    context = BuildContext(dim=experiment.model.dim, genes=genes, labels=labels, gene_embedding=gene_embedding)
+    return TrainingModel(experiment, context, seed=seed)
+
+
+def experiment_schema() -> dict[str, Any]:
+    """Return the JSON schema of a resolved experiment (`config/schemas/experiment.schema.json`; a test keeps them in step)."""
+    return Experiment.model_json_schema()

@@ -1,0 +1,88 @@
+"""How well counts are reconstructed."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float
+from pydantic import Field
+from torch import Tensor
+
+from scprint2.config.node import Node
+from scprint2.data.batch import CellBatch
+from scprint2.data.vocabulary import LabelVocabulary
+from scprint2.model.outputs import CellOutput, ExpressionOutput
+
+SMALL = 1e-8
+
+
+class ZinbConfig(Node):
+    """Zero-inflated negative-binomial likelihood, summed over views."""
+
+    kind: Literal["zinb"]
+    views: list[str] = Field(min_length=1)
+    weight: float = Field(ge=0)
+
+    def build(self, labels: LabelVocabulary) -> "Zinb":
+        """Make the loss."""
+        return Zinb(self.views)
+
+
+class Zinb:
+    """Mean over genes and cells of the negative log-likelihood of the counts, summed over views.
+
+    Source: eqs. 8-10 and 20.
+    """
+
+    compares_cells = False
+
+    def __init__(self, views: list[str]):
+        self.views = views
+
+    def __call__(self, outputs: Mapping[str, CellOutput], batch: CellBatch) -> Float[Tensor, ""]:
+        """Return the loss."""
+        terms = [
+            mean_over(zinb_log_likelihood(output.expression, batch.counts), scored=output.scored, padding=batch.padding)
+            for output in (outputs[view] for view in self.views)
+        ]
+        return -torch.stack(terms).sum()
+
+
+def zinb_log_likelihood(output: ExpressionOutput, counts: Float[Tensor, "cell gene"]) -> Float[Tensor, "cell gene"]:
+    """Return log P(counts) under a zero-inflated negative binomial, in fp32.
+
+    With theta the dispersion, mu the mean and p = sigmoid(zero_logit):
+    P(0) = p + (1 - p) (theta / (theta + mu))^theta, P(x) = (1 - p) NB(x | mu, theta).
+
+    Source: eq. 10; the stable form of Lopez et al. 2018 (scVI).
+    """
+    mean, theta, logit = output.mean.float(), output.dispersion.float(), output.zero_logit.float()
+    counts = counts.float()
+    log_total = torch.log(theta + mean + SMALL)
+    log_nb_zero = theta * (torch.log(theta + SMALL) - log_total)
+    log_not_inflated = -torch.nn.functional.softplus(logit)
+    zero = torch.logaddexp(logit, log_nb_zero) + log_not_inflated
+    positive = (
+        log_not_inflated
+        + log_nb_zero
+        + counts * (torch.log(mean + SMALL) - log_total)
+        + torch.lgamma(counts + theta)
+        - torch.lgamma(theta)
+        - torch.lgamma(counts + 1)
+    )
+    return torch.where(counts < 0.5, zero, positive)
+
+
+def mean_over(
+    values: Float[Tensor, "cell gene"],
+    *,
+    scored: Bool[Tensor, "cell gene"] | None,
+    padding: Bool[Tensor, "cell gene"] | None,
+) -> Float[Tensor, ""]:
+    """Mean over cells of the mean over the genes that count; a cell without any adds zero."""
+    if scored is None and padding is None:
+        return values.mean()
+    counted = torch.ones_like(values, dtype=torch.bool) if scored is None else scored
+    if padding is not None:
+        counted = counted & ~padding
+    return ((values * counted).sum(-1) / counted.sum(-1).clamp(min=1)).mean()

@@ -1,0 +1,58 @@
+"""Slot `expression_encoder`: how much of a gene a cell expresses."""
+
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from scprint2.config.node import Node
+from scprint2.model.context import BuildContext
+
+
+class MlpConfig(Node):
+    """A two-layer perceptron on the continuous value."""
+
+    kind: Literal["mlp"]
+
+    def build(self, context: BuildContext) -> "Mlp":
+        """Make the module."""
+        return Mlp(context)
+
+
+class Mlp(nn.Module):
+    """Two linear layers and a layer norm on the expression of the center cell; the neighbors are not read.
+
+    Source: "Base model and training" ("MLP-based expression encoding").
+    """
+
+    def __init__(self, context: BuildContext):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(1, context.dim), nn.GELU(), nn.Linear(context.dim, context.dim))
+        self.norm = nn.LayerNorm(context.dim)
+
+    def forward(
+        self,
+        expression: Float[Tensor, "cell gene"],
+        neighbors: Float[Tensor, "cell neighbor gene"],
+        distances: Float[Tensor, "cell neighbor"],
+        *,
+        hidden: Bool[Tensor, "cell gene"] | None,
+    ) -> Float[Tensor, "cell gene dim"]:
+        """Return a vector per gene, zero where the gene is hidden."""
+        tokens = encode_distinct(expression, self._encode)
+        return tokens if hidden is None else tokens.masked_fill(hidden[..., None], 0.0)
+
+    def _encode(self, values: Float[Tensor, " value"]) -> Float[Tensor, "value dim"]:
+        return self.norm(self.layers(values[:, None]))
+
+
+def encode_distinct(expression: Tensor, encode: "torch.nn.Module | object") -> Tensor:
+    """Encode each distinct value once on a CPU (counts are small integers); on a GPU the look-up would wait for the device."""
+    if expression.is_cuda:
+        return encode(expression.reshape(-1)).unflatten(0, expression.shape)  # pyright: ignore[reportCallIssue]
+    values, inverse = torch.unique(expression, return_inverse=True)
+    return nn.functional.embedding(inverse, encode(values))  # pyright: ignore[reportCallIssue]
+
+
+ExpressionEncoderConfig = MlpConfig
