@@ -1,0 +1,298 @@
+"""Gene tables: one per organism, protein-coding genes in a fixed order; and the mapping of anybody's gene names to them."""
+
+import gzip
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Int
+
+from scprint2.data.vocabulary import GeneVocabulary
+from scprint2.files import atomic_path
+
+COLUMNS = ("gene_id", "symbol", "aliases", "biotype", "chromosome", "start", "location", "family", "is_tf")
+LOCATION_STEP_BP = 10_000  # Methods, "gene location": genes that start within 10 kb of the one before share an index
+# What the columns of raw gene tables are called (Ensembl BioMart, annotables, CELLxGENE, our simulator).
+RAW_NAMES = {
+    "gene_id": ("gene_id", "ensembl_id", "ensgene", "ensembl_gene_id", "Gene stable ID", "feature_id"),
+    "symbol": ("symbol", "gene_name", "external_gene_name", "Gene name", "feature_name", "gene_symbol"),
+    "aliases": ("aliases", "alias", "synonyms", "Gene Synonym"),
+    "biotype": ("biotype", "gene_biotype", "Gene type", "gene_type", "feature_type"),
+    "chromosome": ("chromosome", "chr", "chromosome_name", "Chromosome/scaffold name", "seqname"),
+    "start": ("start", "start_position", "Gene start (bp)"),
+    "family": ("family",),
+    "is_tf": ("is_tf",),
+}
+CELLXGENE_COLUMNS = ("gene_id", "symbol", "version", "length", "biotype")
+
+
+@dataclass(frozen=True)
+class GeneTable:
+    """The protein-coding genes of one organism.
+
+    Attributes
+    ----------
+    organism
+        NCBITaxon id.
+    frame
+        One row per gene with the columns `COLUMNS`; `aliases` joined by "|", `location` the index on the genome.
+    """
+
+    organism: str
+    frame: pd.DataFrame
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    @cached_property
+    def lookups(self) -> tuple[dict[str, int], ...]:
+        """Name to row for ids, symbols, aliases, and names without case; -1 marks a name of several genes."""
+        ids = self.frame["gene_id"].tolist()
+        symbols = self.frame["symbol"].tolist()
+        aliases = [(alias, row) for row, text in enumerate(self.frame["aliases"]) for alias in text.split("|") if alias]
+        by_symbol = _lookup(zip(symbols, range(len(symbols)), strict=True))
+        folded = _lookup((fold_case(name), row) for name, row in by_symbol.items() if row >= 0)
+        return {gene: row for row, gene in enumerate(ids)}, by_symbol, _lookup(aliases), folded
+
+
+@dataclass(frozen=True)
+class GeneMapping:
+    """Where each given name stands in a gene table.
+
+    Attributes
+    ----------
+    index
+        Row in the gene table, -1 for a name that has none.
+    report
+        One row per name: `name`, `status` (mapped, ambiguous, unknown), `by` (id, symbol, alias, case), `gene_id`.
+    """
+
+    index: Int[np.ndarray, " name"]
+    report: pd.DataFrame
+
+    @property
+    def mapped_share(self) -> float:
+        """Share of the names that were mapped."""
+        return float((self.index >= 0).mean()) if len(self.index) else 0.0
+
+
+def build_gene_table(
+    raw_path: str | Path,
+    *,
+    organism: str,
+    transcription_factors: str | Path | None = None,
+    families: str | Path | None = None,
+) -> GeneTable:
+    """Normalize a raw gene table: keep protein-coding genes, index locations over all genes, mark TFs and families.
+
+    Reads a tab- or comma-separated table with a header (names as in `RAW_NAMES`), or a CELLxGENE gene table, which has none.
+    Without coordinates every location is 0. `transcription_factors` holds one id or symbol per line. `families` holds the
+    columns `gene_id` and `family`, or pairs of ids that are joined into families (named after their first id).
+
+    Raises
+    ------
+    ValueError
+        If a needed column is missing, an id is given twice, or no gene is protein coding.
+    """
+    raw = _read_raw(Path(raw_path))
+    raw["location"] = genome_locations(raw["chromosome"].tolist(), raw["start"].to_numpy())
+    frame = raw[raw["biotype"] == "protein_coding"].reset_index(drop=True)
+    if frame.empty:
+        found = sorted(raw["biotype"].unique())[:10]
+        raise ValueError(f"{raw_path}: no gene of biotype 'protein_coding'; found {found}. Give a whole Ensembl table.")
+    if transcription_factors:
+        known = set(_read_text(Path(transcription_factors)).split())
+        frame["is_tf"] = frame["gene_id"].isin(known) | frame["symbol"].isin(known)
+    if families:
+        named = _read_families(Path(families))
+        frame["family"] = [named.get(gene, gene) for gene in frame["gene_id"]]
+    frame["family"] = frame["family"].where(frame["family"] != "", frame["gene_id"])
+    return GeneTable(organism, frame[list(COLUMNS)])
+
+
+def genome_locations(chromosomes: Sequence[str], starts: Int[np.ndarray, " gene"]) -> Int[np.ndarray, " gene"]:
+    """Index of each gene on the genome: genes sorted by (chromosome, start), one step up where the next starts > 10 kb on.
+
+    A chromosome starts a new index as well. A gene with a negative start has no coordinates and gets index 0.
+
+    Source: Methods, "gene location".
+    """
+    position = {name: code for code, name in enumerate(sorted(set(chromosomes), key=_natural))}
+    codes = np.array([position[name] for name in chromosomes], dtype=np.int64)
+    known = starts >= 0
+    order = np.lexsort((starts, codes))
+    order = order[known[order]]
+    jumps = (np.diff(codes[order]) != 0) | (np.diff(starts[order]) > LOCATION_STEP_BP)
+    locations = np.zeros(len(starts), dtype=np.int64)
+    locations[order] = np.concatenate([[0], np.cumsum(jumps)]) if len(order) else 0
+    return locations
+
+
+def write_gene_table(table: GeneTable, path: str | Path) -> None:
+    """Write a normalized gene table (tab-separated) atomically."""
+    frame = table.frame.assign(is_tf=table.frame["is_tf"].astype(int))
+    with atomic_path(path) as temporary:
+        frame.to_csv(temporary, sep="\t", index=False)
+
+
+def read_gene_table(path: str | Path, *, organism: str) -> GeneTable:
+    """Read what `write_gene_table` wrote.
+
+    Raises
+    ------
+    ValueError
+        If the columns are not those of a normalized gene table.
+    """
+    frame = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
+    if tuple(frame.columns) != COLUMNS:
+        raise ValueError(
+            f"{path}: columns are {list(frame.columns)}, expected {list(COLUMNS)}. Build it from a raw table."
+        )
+    frame = frame.astype({"start": np.int64, "location": np.int64})
+    return GeneTable(organism, frame.assign(is_tf=frame["is_tf"] == "1"))
+
+
+def fold_case(name: str) -> str:
+    """Return a name without case, and with "-" for the "." that R puts in its place."""
+    return name.upper().replace(".", "-")
+
+
+def map_genes(names: Sequence[str], table: GeneTable, *, minimum_mapped: float = 0.0) -> GeneMapping:
+    """Map gene ids (with or without version), symbols and aliases to rows of a gene table.
+
+    Names that match only when case is ignored count if they are few, or if all names are upper case; else they are another
+    organism's. A name of several genes is ambiguous and not mapped.
+
+    Raises
+    ------
+    ValueError
+        If a smaller share than `minimum_mapped` of the names can be mapped.
+    """
+    index = np.full(len(names), -1, dtype=np.int64)
+    by = np.full(len(names), "", dtype=object)
+    ambiguous = np.zeros(len(names), dtype=bool)
+    ids, symbols, aliases, folded = table.lookups
+    clean = [name.strip() for name in names]
+    steps = (("id", ids, clean), ("id", ids, [re.sub(r"\.[0-9]+$", "", name) for name in clean]))
+    steps += (("symbol", symbols, clean), ("alias", aliases, clean), ("case", folded, [fold_case(n) for n in clean]))
+    for kind, lookup, keys in steps:
+        if kind == "case" and not _may_ignore_case(clean, keys, folded, index):
+            continue
+        for row in np.flatnonzero((index < 0) & ~ambiguous):
+            found = lookup.get(keys[row])
+            if found is not None:
+                index[row], by[row], ambiguous[row] = found, kind, found < 0
+    status = np.where(index >= 0, "mapped", np.where(ambiguous, "ambiguous", "unknown"))
+    gene_ids = np.where(index >= 0, table.frame["gene_id"].to_numpy()[index], "")
+    report = pd.DataFrame({"name": clean, "status": status, "by": by, "gene_id": gene_ids})
+    mapping = GeneMapping(index, report)
+    if mapping.mapped_share < minimum_mapped:
+        raise ValueError(_too_few(clean, mapping, table, minimum_mapped))
+    return mapping
+
+
+def build_gene_vocabulary(tables: Iterable[GeneTable]) -> GeneVocabulary:
+    """Put the genes of several organisms one after the other, in the order given."""
+    columns = ["gene_id", "symbol", "location", "family", "is_tf"]
+    parts = []
+    for table in tables:
+        part = table.frame[columns].copy()
+        part.insert(0, "organism", table.organism)
+        parts.append(part)
+    return GeneVocabulary(pd.concat(parts, ignore_index=True))
+
+
+def _lookup(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for name, row in pairs:
+        if name:
+            found[name] = row if found.get(name, row) == row else -1
+    return found
+
+
+def _may_ignore_case(names: list[str], keys: list[str], folded: dict[str, int], index: np.ndarray) -> bool:
+    left = [row for row in np.flatnonzero(index < 0) if folded.get(keys[row], -1) >= 0]
+    letters = [name for name in names if any(char.isalpha() for char in name)]
+    all_upper = sum(name == name.upper() for name in letters) >= 0.95 * max(len(letters), 1)
+    return all_upper or len(left) <= 0.1 * (index >= 0).sum()
+
+
+def _too_few(names: list[str], mapping: GeneMapping, table: GeneTable, minimum: float) -> str:
+    unknown = [name for name, row in zip(names, mapping.index, strict=True) if row < 0][:5]
+    ids, symbols, _, folded = table.lookups
+    share = sum(fold_case(name) in folded for name in names) / max(len(names), 1)
+    hint = "Give Ensembl gene ids or official symbols as var_names, or in a column such as var['ensembl_id']."
+    if share >= minimum:
+        hint = f"{share:.0%} match when case is ignored: are these the genes of another organism? Check the registry's organism."
+    return (
+        f"{mapping.mapped_share:.1%} of {len(names)} gene names are protein-coding genes of {table.organism}, at least "
+        f"{minimum:.0%} are needed. Not found: {unknown}; known are {list(ids)[:2]} and {list(symbols)[:2]}. {hint}"
+    )
+
+
+def _read_text(path: Path) -> str:
+    data = path.read_bytes()
+    return (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode()
+
+
+def _separator(path: Path) -> str:
+    return "," if path.name.removesuffix(".gz").endswith(".csv") else "\t"
+
+
+def _read_raw(path: Path) -> pd.DataFrame:
+    first = _read_text(path).split("\n", 1)[0].split(_separator(path))
+    headless = len(first) == len(CELLXGENE_COLUMNS) and first[3].isdigit()
+    raw = pd.read_csv(
+        path,
+        sep=_separator(path),
+        dtype=str,
+        keep_default_na=False,
+        header=None if headless else 0,
+        names=list(CELLXGENE_COLUMNS) if headless else None,
+    )
+    frame = pd.DataFrame(index=raw.index)
+    for name, candidates in RAW_NAMES.items():
+        column = next((candidate for candidate in candidates if candidate in raw.columns), None)
+        if column is None and name in {"gene_id", "symbol", "biotype"}:
+            raise ValueError(f"{path}: no column for {name}; found {list(raw.columns)}, allowed {list(candidates)}.")
+        frame[name] = raw[column] if column is not None else ""
+    frame["gene_id"] = frame["gene_id"].str.replace(r"^(ENS[A-Z]*G[0-9]+)\.[0-9]+$", r"\1", regex=True)
+    repeated = frame["gene_id"][frame["gene_id"].duplicated()].unique()
+    if len(repeated):
+        raise ValueError(
+            f"{path}: {len(repeated)} gene ids are given more than once, such as {repeated[0]!r}. Keep one each."
+        )
+    frame["start"] = pd.to_numeric(frame["start"], errors="coerce").fillna(-1).astype(np.int64)
+    return frame.assign(is_tf=frame["is_tf"].str.lower().isin(["1", "true", "yes"]))
+
+
+def _read_families(path: Path) -> dict[str, str]:
+    """Gene id to family name, from a family table or from pairs of ids (joined by union-find)."""
+    table = pd.read_csv(path, sep=_separator(path), dtype=str, keep_default_na=False)
+    if {"gene_id", "family"} <= set(table.columns):
+        return dict(zip(table["gene_id"], table["family"], strict=True))
+    ids = [column for column in table.columns if column.endswith("_ensembl") or column.endswith("_id")]
+    if len(ids) != 2:
+        raise ValueError(
+            f"{path}: columns are {list(table.columns)}; give gene_id and family, or two columns of ids ending in _ensembl or _id."
+        )
+    parent: dict[str, str] = {}
+
+    def root(gene: str) -> str:
+        while parent.setdefault(gene, gene) != gene:
+            gene = parent[gene]
+        return gene
+
+    for one, other in zip(table[ids[0]], table[ids[1]], strict=True):
+        if one and other:
+            low, high = sorted((root(one), root(other)))
+            parent[high] = low
+    return {gene: root(gene) for gene in parent}
+
+
+def _natural(name: str) -> tuple[int, int, str]:
+    return (0, int(name), "") if name.isdigit() else (1, 0, name)

@@ -1,0 +1,184 @@
+"""The registries of datasets and organisms: plain tables that say where data comes from and what it is for.
+
+Imports neither torch nor pandas, so that planning a workflow stays quick.
+"""
+
+import csv
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+NAME = re.compile(r"[a-z0-9_-]+")
+ORGANISM = re.compile(r"NCBITaxon:[0-9]+")
+SHA256 = re.compile(r"[0-9a-f]{64}")
+SUBSET = re.compile(r"hash(<|>=)(0|1|0?\.[0-9]+)|[A-Za-z0-9_.]+=[^&]+")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One row of a dataset registry. An empty field was not given.
+
+    Attributes
+    ----------
+    organism
+        NCBITaxon id of every cell that is used.
+    url
+        Where the file can be had, in order of preference.
+    file
+        The name under which a mirror or a folder of one's own files holds it.
+    batch_key, label_key
+        Columns of obs: the batch, and the cell type (ontology term ids, or names that are looked up).
+    layers
+        Layers that preprocessing keeps.
+    subset
+        Conditions joined by `&`: `column=value`, or `hash<0.9` / `hash>=0.9` on a hash of the cell id in [0, 1).
+    roles
+        What the dataset is used for, for readers; `config/scales` decides.
+    truth
+        Name of the network truth of a network test set.
+    """
+
+    name: str
+    organism: str
+    url: tuple[str, ...] = ()
+    file: str = ""
+    sha256: str = ""
+    bytes: int | None = None
+    licence: str = ""
+    citation: str = ""
+    batch_key: str = ""
+    label_key: str = ""
+    layers: tuple[str, ...] = ()
+    subset: str = ""
+    roles: tuple[str, ...] = ()
+    truth: str = ""
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, str]) -> "Dataset":
+        """Read a row of text fields; several URLs, layers or roles are separated by spaces.
+
+        Raises
+        ------
+        ValueError
+            If a field is malformed.
+        """
+        _check_row(row)
+        lists = {name: tuple(row.get(name, "").split()) for name in ("url", "layers", "roles")}
+        size = row.get("bytes", "")
+        plain = {field.name: row.get(field.name, "") for field in fields(cls) if field.name not in {*lists, "bytes"}}
+        return cls(**plain, **lists, bytes=int(size) if size else None)
+
+    def to_row(self) -> dict[str, str]:
+        """Return the text fields that `from_row` reads."""
+        return {
+            name: " ".join(value) if isinstance(value, tuple) else "" if value is None else str(value)
+            for name, value in asdict(self).items()
+        }
+
+
+@dataclass(frozen=True)
+class Organism:
+    """One row of an organism registry.
+
+    Attributes
+    ----------
+    genes, transcription_factors, orthologs
+        Files relative to the data folder of the scale (or URLs); the last two may be empty.
+    """
+
+    organism: str
+    name: str
+    genes: str
+    transcription_factors: str = ""
+    orthologs: str = ""
+
+
+def read_registry(path: str | Path) -> dict[str, Dataset]:
+    """Read a dataset registry (tab-separated), dataset name to dataset, in the order of the file.
+
+    Raises
+    ------
+    ValueError
+        If a column is unknown, a name is bad or given twice, or a field is malformed; the message names file and line.
+    """
+    datasets: dict[str, Dataset] = {}
+    for line, row in _read_rows(path, [field.name for field in fields(Dataset)], required=("name", "organism")):
+        try:
+            dataset = Dataset.from_row(row)
+        except ValueError as error:
+            raise ValueError(f"{path}, line {line}: {error}") from error
+        if dataset.name in datasets:
+            raise ValueError(f"{path}, line {line}: dataset {dataset.name!r} is given twice. Rename or remove one.")
+        datasets[dataset.name] = dataset
+    return datasets
+
+
+def read_organisms(path: str | Path) -> dict[str, Organism]:
+    """Read an organism registry (tab-separated), NCBITaxon id to organism, in the order of the file.
+
+    Raises
+    ------
+    ValueError
+        If a column is unknown or an organism is malformed or given twice.
+    """
+    organisms: dict[str, Organism] = {}
+    columns = [field.name for field in fields(Organism)]
+    for line, row in _read_rows(path, columns, required=("organism", "name", "genes")):
+        try:
+            check_organism(row["organism"])
+        except ValueError as error:
+            raise ValueError(f"{path}, line {line}: {error}") from error
+        if row["organism"] in organisms:
+            raise ValueError(f"{path}, line {line}: organism {row['organism']} is given twice. Remove one.")
+        organisms[row["organism"]] = Organism(**{name: row.get(name, "") for name in columns})
+    return organisms
+
+
+def check_organism(organism: str) -> None:
+    """Raise ValueError unless this is an NCBITaxon id."""
+    if not ORGANISM.fullmatch(organism):
+        raise ValueError(f"organism is {organism!r}; it must be an id such as NCBITaxon:9606 (human).")
+
+
+def _read_rows(path: str | Path, columns: list[str], *, required: tuple[str, ...]) -> list[tuple[int, dict[str, str]]]:
+    with open(path, encoding="utf-8", newline="") as file:
+        lines = [(number, line) for number, line in enumerate(file, start=1) if line.strip() and line[0] != "#"]
+    if not lines:
+        raise ValueError(f"{path}: the table is empty; its first line must name the columns {columns}.")
+    table = csv.reader((line for _, line in lines), delimiter="\t")
+    header = next(table)
+    unknown = [name for name in header if name not in columns]
+    missing = [name for name in required if name not in header]
+    if unknown or missing or len(set(header)) < len(header):
+        raise ValueError(
+            f"{path}: columns are {header}; unknown: {unknown}, missing: {missing}, allowed once: {columns}."
+        )
+    rows = []
+    for (number, _), values in zip(lines[1:], table, strict=True):
+        if len(values) != len(header):
+            raise ValueError(f"{path}, line {number}: {len(values)} fields, the header has {len(header)}. Use tabs.")
+        rows.append((number, {name: value.strip() for name, value in zip(header, values, strict=True)}))
+    return rows
+
+
+def _check_row(row: Mapping[str, str]) -> None:
+    name = row.get("name", "")
+    if not NAME.fullmatch(name):
+        raise ValueError(f"name is {name!r}; it must consist of the characters a-z, 0-9, _ and -.")
+    check_organism(row.get("organism", ""))
+    file = row.get("file", "")
+    if file and (Path(file).is_absolute() or ".." in Path(file).parts):
+        raise ValueError(f"file is {file!r}; it must be a path inside the mirror or data folder, without '..'.")
+    for url in row.get("url", "").split():
+        if not url.startswith(("https://", "http://", "file://")):
+            raise ValueError(f"url is {url!r}; it must start with https://, http:// or file://.")
+    if row.get("sha256") and not SHA256.fullmatch(row["sha256"]):
+        raise ValueError(f"sha256 is {row['sha256']!r}; it must be 64 characters 0-9 a-f, or empty.")
+    if row.get("bytes") and not row["bytes"].isdigit():
+        raise ValueError(f"bytes is {row['bytes']!r}; it must be a whole number, or empty.")
+    if row.get("truth") and not re.fullmatch(r"[A-Za-z0-9_-]+", row["truth"]):
+        raise ValueError(f"truth is {row['truth']!r}; it must consist of letters, digits, _ and -.")
+    for condition in filter(None, row.get("subset", "").split("&")):
+        if not SUBSET.fullmatch(condition):
+            raise ValueError(f"subset is {condition!r}; allowed: column=value, hash<0.9, hash>=0.9, joined by '&'.")
