@@ -1,1 +1,26 @@
-"""What a user would try instead of a foundation model, with the signatures of the tasks."""
+"""What a user would try instead of a foundation model, and controls: floors that a model must leave behind.
+
+A baseline has the signature of its task's prediction, with the corpus' training cells in the place of the model. Its name in
+`BASELINES` is the `variant` of its scores; its title stands in `config/tasks.yaml`.
+"""
+
+from collections.abc import Callable, Mapping
+
+from anndata import AnnData
+
+from scprint2.baselines import annotate, denoise, embed, networks
+
+BASELINES: Mapping[str, Mapping[str, Callable[..., AnnData]]] = {
+    "denoise": {"identity": denoise.identity, "mean_profile": denoise.mean_profile, "magic": denoise.magic},
+    "embed": {
+        "pca": embed.pca,
+        "highly_variable_genes": embed.highly_variable_genes,
+        "random_embedding": embed.random_embedding,
+    },
+    "annotate": {
+        "majority": annotate.majority,
+        "knn": annotate.knn,
+        "logistic_regression": annotate.logistic_regression,
+    },
+    "networks": {"pearson": networks.pearson, "random_regulators": networks.random_regulators},
+}

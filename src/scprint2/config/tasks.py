@@ -54,11 +54,15 @@ def read_tasks(config: Path, *, scale: str) -> dict[str, Any]:
                 raise ValueError(f"scale {scale!r} names no datasets for the role {role!r}; add it to its `roles`")
         for baseline in task["baselines"]:
             if owners.setdefault(baseline, name) != name:
-                raise ValueError(f"{path}: baseline {baseline!r} is in {owners[baseline]!r} and in {name!r}; rename one")
+                raise ValueError(
+                    f"{path}: baseline {baseline!r} is in {owners[baseline]!r} and in {name!r}; rename one"
+                )
     for column, source in value["columns"].items():
         roles = value["tasks"].get(source.get("task"), {}).get("roles", {})
         if set(source) != COLUMN_KEYS or source["role"] not in roles:
-            raise ValueError(f"{path}: column {column!r} must name a task, one of its roles and a metric; found {source}")
+            raise ValueError(
+                f"{path}: column {column!r} must name a task, one of its roles and a metric; found {source}"
+            )
     return fill(value, size["constants"], where=f"{path} at scale {scale}")
 
 

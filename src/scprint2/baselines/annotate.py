@@ -1,0 +1,61 @@
+"""Cell type annotation by classifiers trained on the labeled cells of the corpus that the models see."""
+
+from collections import Counter
+
+import numpy as np
+from anndata import AnnData
+from jaxtyping import Float
+from sklearn.decomposition import PCA
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from scprint2.baselines.training_cells import UNKNOWN, TrainingCells, cell_types, labeled_cells, organism_of
+from scprint2.tasks.annotate import AnnotateSettings, annotation
+from scprint2.tasks.selection import dense_counts, draw_cells, log_normalize
+
+COMPONENTS = 50
+NEIGHBORS = 15
+
+
+def majority(train: TrainingCells, adata: AnnData, *, settings: AnnotateSettings, seed: int) -> AnnData:
+    """Call every cell what most labeled cells of the corpus are (of its organism, where there are any)."""
+    organism = organism_of(adata)
+    counts, everywhere = Counter[str](), Counter[str]()
+    for part in train:
+        types = Counter(cell_types(part))
+        everywhere.update(types)
+        if organism_of(part) == organism:
+            counts.update(types)
+    del counts[UNKNOWN], everywhere[UNKNOWN]
+    counts = counts or everywhere
+    if not counts:
+        raise ValueError("the corpus has no labeled cell; this baseline needs some")
+    best = min(counts, key=lambda term: (-counts[term], term))
+    cells = adata[draw_cells(adata, settings.cells)]
+    share = counts[best] / counts.total()
+    return annotation(cells, np.full(cells.n_obs, best), confidence=np.full(cells.n_obs, share), known=counts)
+
+
+def knn(train: TrainingCells, adata: AnnData, *, settings: AnnotateSettings, seed: int) -> AnnData:
+    """Vote of the nearest labeled cells in the corpus' principal components."""
+    return _classify(train, adata, settings, KNeighborsClassifier(NEIGHBORS), seed=seed)
+
+
+def logistic_regression(train: TrainingCells, adata: AnnData, *, settings: AnnotateSettings, seed: int) -> AnnData:
+    """Logistic regression on the corpus' principal components."""
+    classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=500))
+    return _classify(train, adata, settings, classifier, seed=seed)
+
+
+def _classify(train: TrainingCells, adata: AnnData, settings: AnnotateSettings, classifier, *, seed: int) -> AnnData:
+    cells = adata[draw_cells(adata, settings.cells)]
+    expression, types = labeled_cells(train, list(adata.var_names), organism=organism_of(adata))
+    reduce = PCA(min(COMPONENTS, min(expression.shape) - 1), svd_solver="covariance_eigh", random_state=seed)
+    classifier.fit(reduce.fit_transform(expression), types)
+    probability: Float[np.ndarray, "cell label"] = classifier.predict_proba(
+        reduce.transform(log_normalize(dense_counts(cells)))
+    )
+    predicted = classifier.classes_[probability.argmax(axis=1)]
+    return annotation(cells, predicted, confidence=probability.max(axis=1), known=classifier.classes_)

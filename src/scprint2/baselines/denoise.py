@@ -1,0 +1,54 @@
+"""Denoising without a foundation model."""
+
+from collections.abc import Callable
+
+import numpy as np
+from anndata import AnnData
+from jaxtyping import Float
+
+from scprint2.baselines.training_cells import TrainingCells
+from scprint2.tasks.denoise import DenoiseSettings, prepare_denoising
+from scprint2.tasks.selection import dense_counts
+
+MAGIC_STEPS = 3  # the package's default, as in the Open Problems benchmark
+MAGIC_COMPONENTS = 100
+
+Restore = Callable[[Float[np.ndarray, "cell gene"]], Float[np.ndarray, "cell gene"]]
+
+
+def identity(train: TrainingCells, adata: AnnData, *, settings: DenoiseSettings, seed: int) -> AnnData:
+    """Leave the noisy counts as they are."""
+    return _denoise(adata, settings, lambda counts: counts)
+
+
+def mean_profile(train: TrainingCells, adata: AnnData, *, settings: DenoiseSettings, seed: int) -> AnnData:
+    """Give every cell the mean of the noisy profiles, at its depth: what can be had without telling cells apart."""
+
+    def restore(counts: Float[np.ndarray, "cell gene"]) -> Float[np.ndarray, "cell gene"]:
+        depth = np.maximum(counts.sum(axis=1, keepdims=True), 1)
+        return (counts / depth).mean(axis=0, keepdims=True) * depth
+
+    return _denoise(adata, settings, restore)
+
+
+def magic(train: TrainingCells, adata: AnnData, *, settings: DenoiseSettings, seed: int) -> AnnData:
+    """Diffuse square roots of depth-normalized counts over the cells' neighborhood graph (MAGIC), and undo both."""
+    import magic as magic_impute  # an extra, imported by the one function that needs it
+
+    def restore(counts: Float[np.ndarray, "cell gene"]) -> Float[np.ndarray, "cell gene"]:
+        depth = np.maximum(counts.sum(axis=1, keepdims=True), 1)
+        components = min(MAGIC_COMPONENTS, min(counts.shape) - 1)
+        operator = magic_impute.MAGIC(t=MAGIC_STEPS, n_pca=components, random_state=seed, n_jobs=1, verbose=0)
+        smooth = np.asarray(operator.fit_transform(np.sqrt(counts / depth * 1e4)))
+        return np.maximum(smooth, 0) ** 2 * depth / 1e4
+
+    return _denoise(adata, settings, restore)
+
+
+def _denoise(adata: AnnData, settings: DenoiseSettings, restore: Restore) -> AnnData:
+    """Restore all genes of the noisy cells, and keep those that are scored."""
+    problem = prepare_denoising(adata, settings)
+    restored = restore(dense_counts(problem.noisy).astype(np.float32))
+    columns = problem.noisy.var_names.get_indexer(problem.prediction.var_names)
+    problem.prediction.layers["denoised"] = restored[:, columns].astype(np.float32)
+    return problem.prediction

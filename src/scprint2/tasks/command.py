@@ -1,0 +1,31 @@
+"""`scprint2 predict`. Heavy imports happen inside, so that help appears at once."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def predict(
+    jobs: Annotated[str, typer.Option(help="Predictions to make: JSON text, or a JSON file; see the example.")],
+    out: Annotated[Path, typer.Option(help="Folder; writes <out>/<task>/<dataset>.h5ad.")],
+    seed: Annotated[int, typer.Option(min=0)],
+    model: Annotated[Path | None, typer.Option(help="Folder of a trained model.", exists=True, file_okay=False)] = None,
+    baseline: Annotated[str | None, typer.Option(help="Instead of --model, with --corpus.")] = None,
+    corpus: Annotated[Path | None, typer.Option(help="Manifest of the corpus that the baseline learns from.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+) -> None:
+    """Make all predictions of one model or baseline.
+
+    A job is {"task": "denoise", "role": "denoise", "dataset": "x", "settings": {...}, "cells": "x/cells.h5ad", "truth": null}.
+    """
+    from scprint2.tasks.predict import PredictionJob, load_method
+    from scprint2.tasks.predict import predict as run
+
+    text = jobs if jobs.lstrip().startswith("[") else Path(jobs).read_text()
+    plan = [PredictionJob(**job) for job in json.loads(text)]
+    for path in run(
+        load_method(model=model, baseline=baseline, corpus=corpus, device=device), plan, out=out, seed=seed
+    ):
+        typer.echo(path)

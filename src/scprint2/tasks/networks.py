@@ -1,0 +1,223 @@
+"""Gene networks read from the attention of a model: regulator (row) to target (column)."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from anndata import AnnData
+from jaxtyping import Bool, Float, Int
+from pydantic import Field
+from scipy import sparse
+from torch import Tensor
+
+from scprint2.config.node import Node
+from scprint2.data.batch import CellBatch
+from scprint2.tasks.inference import Reader, run
+from scprint2.tasks.selection import deepest_cells, dense_counts, variable_genes
+from scprint2.training.checkpoint import PretrainedModel
+
+ALL_CELLS = "all"
+UNKNOWN = "unknown"
+Method = Literal["mean_queries_keys", "mean_attention"]
+
+
+class NetworkSettings(Node):
+    """Which cells and genes a network is made from, and how.
+
+    `cells` are the deepest ones at most, of the dataset or of each cell type (`groups`); `regulator` says on which side of the
+    attention it stands. `methods`: `mean_queries_keys` (eq. 26) and `mean_attention` (eq. 27); the first one is `GRN`.
+    """
+
+    batch_size: int = Field(ge=1)
+    genes: int = Field(ge=3)
+    cells: int = Field(ge=1)
+    minimum_cells: int = Field(ge=1)
+    groups: Literal["none", "cell_type"]
+    regulator: Literal["query", "key"]
+    methods: tuple[Method, ...] = Field(min_length=1)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Cells that one network is made from, and its genes (columns of the dataset, in file order)."""
+
+    name: str
+    rows: Int[np.ndarray, " cell"]
+    genes: Int[np.ndarray, " gene"]
+
+
+@dataclass(frozen=True)
+class Network:
+    """The scores of one group's edges by one method, over the genes of the group."""
+
+    group: Group
+    method: str
+    scores: Float[np.ndarray, "gene gene"]
+
+
+def prepare_groups(adata: AnnData, settings: NetworkSettings) -> Iterator[Group]:
+    """Yield the groups of cells to make networks from: the deepest cells of each, and their most variable genes.
+
+    Raises
+    ------
+    ValueError
+        If no cell type has enough cells.
+    """
+    depth = np.asarray(adata.X.sum(axis=1)).ravel()  # pyright: ignore[reportOptionalMemberAccess]
+    names = np.full(adata.n_obs, ALL_CELLS, dtype=object)
+    if settings.groups == "cell_type":
+        names = adata.obs["cell_type_ontology_term_id"].astype(str).to_numpy()
+    found, sizes = np.unique(names.astype(str), return_counts=True)
+    chosen = [
+        name for name, size in zip(found, sizes, strict=True) if size >= settings.minimum_cells and name != UNKNOWN
+    ]
+    if not chosen:
+        raise ValueError(
+            f"no cell type has {settings.minimum_cells} cells, the largest has {sizes.max()}; lower `minimum_cells` of the task"
+        )
+    for name in chosen:
+        rows = deepest_cells(np.flatnonzero(names == name), depth, settings.cells)
+        yield Group(str(name), rows, variable_genes(adata[rows], settings.genes))
+
+
+def predict_networks(pretrained: PretrainedModel, adata: AnnData, *, settings: NetworkSettings, seed: int) -> AnnData:
+    """Infer one network per group and method.
+
+    The forward pass is deterministic; `seed` is here because baselines need one.
+    """
+    networks = []
+    for group in prepare_groups(adata, settings):
+        reader = Reader(pretrained, adata, rows=group.rows)
+        for method in settings.methods:
+            attention = INFERENCE[method](reader, adata.var_names[group.genes], batch_size=settings.batch_size)
+            scores = attention if settings.regulator == "query" else attention.T
+            networks.append(Network(group, method, scores.float().cpu().numpy()))
+    return lay_out(adata, networks)
+
+
+def lay_out(adata: AnnData, networks: list[Network]) -> AnnData:
+    """Put networks into one AnnData over the union of their genes; `read_networks` takes them out.
+
+    `varp["GRN"]` holds the network of all cells, `varp["GRN_<group>"]` that of a group; a further method's name stands before
+    the group. Genes that a network does not have are not stored; `var["in_<group>"]` says which it has.
+    """
+    main = networks[0].method
+    genes = np.unique(np.concatenate([network.group.genes for network in networks]))
+    prediction = AnnData(
+        obs=pd.DataFrame(index=pd.Index([], dtype=str)), var=pd.DataFrame(index=adata.var_names[genes])
+    )
+    index = []
+    for network in networks:
+        group, method = network.group.name, network.method
+        parts = ["GRN", *([method] if method != main else []), *([group] if group != ALL_CELLS else [])]
+        columns = np.searchsorted(genes, network.group.genes)
+        prediction.varp["_".join(parts)] = spread(network.scores, columns, size=len(genes))
+        prediction.var[f"in_{group}"] = np.isin(np.arange(len(genes)), columns)
+        index.append({"key": "_".join(parts), "group": group, "method": method, "cells": len(network.group.rows)})
+    prediction.uns["networks"] = pd.DataFrame(index).astype({"key": str, "group": str, "method": str})
+    return prediction
+
+
+def spread(
+    scores: Float[np.ndarray, "gene gene"], columns: Int[np.ndarray, " gene"], *, size: int
+) -> np.ndarray | sparse.csr_matrix:
+    """Place a network among `size` genes."""
+    if len(columns) == size:
+        return scores
+    lengths = np.zeros(size + 1, dtype=np.int64)
+    lengths[columns + 1] = len(columns)
+    shape = (size, size)
+    return sparse.csr_matrix((scores.ravel(), np.tile(columns, len(columns)), np.cumsum(lengths)), shape=shape)
+
+
+def read_networks(prediction: AnnData) -> Iterator[tuple[str, str, AnnData]]:
+    """Yield (group, method, network) where the network's genes are its own and `varp["GRN"]` is dense."""
+    for _, row in prediction.uns["networks"].iterrows():
+        inside = np.flatnonzero(prediction.var[f"in_{row['group']}"].to_numpy())
+        matrix = prediction.varp[row["key"]]
+        block = matrix[inside][:, inside]
+        network = AnnData(obs=prediction.obs, var=prediction.var.iloc[inside][[]])
+        network.varp["GRN"] = block.toarray() if sparse.issparse(block) else np.asarray(block)
+        yield str(row["group"]), str(row["method"]), network
+
+
+def mean_queries_keys(reader: Reader, genes: pd.Index, *, batch_size: int) -> Float[Tensor, "gene gene"]:
+    """Attention between the mean query and the mean key over cells, averaged over heads and layers.
+
+    Source: Methods, "Extracting meta-cell gene networks from attention matrices", eq. 26.
+    """
+
+    def sums(batch: CellBatch) -> list[tuple[Tensor, Tensor]]:
+        layers = reader.pretrained.model.queries_and_keys(batch)
+        return [(query.float().sum(dim=0), key.float().sum(dim=0)) for query, key in layers]
+
+    totals: list[tuple[Tensor, Tensor]] = []
+    for _, part in run(reader, sums, selector=reader.fixed(genes), batch_size=batch_size):
+        totals = [(q + a, k + b) for (q, k), (a, b) in zip(totals, part, strict=True)] if totals else part
+    cells = len(reader.rows)
+    layers = [attention(query / cells, key / cells) for query, key in totals]
+    return torch.stack(layers).mean(dim=0)
+
+
+def mean_attention(reader: Reader, genes: pd.Index, *, batch_size: int) -> Float[Tensor, "gene gene"]:
+    """Mean over cells of the attention among their expressed genes, averaged over heads and layers.
+
+    A pair's sum is divided by the number of cells in which both genes were expressed; a pair never seen together scores 0.
+
+    Source: Methods, the same section, eq. 27.
+    """
+    model = reader.pretrained.model
+    total = torch.zeros(len(genes), len(genes), device=reader.device)
+    seen = torch.zeros_like(total)
+
+    def attend(batch: CellBatch) -> list[tuple[Tensor, Tensor]]:
+        packed, position = pack_expressed(batch)
+        lengths = (~packed.padding).sum(dim=1).tolist()  # pyright: ignore[reportOptionalOperand]
+        cells = [torch.zeros(length, length, device=reader.device) for length in lengths]
+        layers = 0
+        for layers, (query, key) in enumerate(model.queries_and_keys(packed), start=1):  # noqa: B007
+            for cell, length in enumerate(lengths):
+                cells[cell] += attention(query[cell, :, :length].float(), key[cell, :, :length].float())
+        return [(position[cell, :length], cells[cell] / layers) for cell, length in enumerate(lengths)]
+
+    for _, cells in run(reader, attend, selector=reader.fixed(genes), batch_size=batch_size):
+        for position, weights in cells:
+            pairs = (position[:, None] * len(genes) + position).ravel()
+            total.view(-1).index_add_(0, pairs, weights.ravel())
+            seen.view(-1).index_add_(0, pairs, torch.ones_like(weights).ravel())
+    return total / seen.clamp(min=1)
+
+
+def attention(query: Float[Tensor, "head gene dim"], key: Float[Tensor, "head gene dim"]) -> Float[Tensor, "gene gene"]:
+    """softmax(Q Kᵀ / √d), averaged over heads (eq. 25)."""
+    return (query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5).softmax(dim=-1).mean(dim=0)
+
+
+def pack_expressed(batch: CellBatch) -> tuple[CellBatch, Int[Tensor, "cell gene"]]:
+    """Move the expressed genes of each cell to the front and cut off what no cell needs.
+
+    Returns the batch, with padding where a cell has fewer, and where each gene stood before.
+    """
+    zero: Bool[Tensor, "cell gene"] = batch.counts == 0
+    most = max(int((~zero).sum(dim=1).max()), 1)
+    position = zero.to(torch.uint8).argsort(dim=1, stable=True)[:, :most]
+    over_neighbors = position[:, None].expand(-1, batch.neighbor_counts.shape[1], -1)
+    packed = replace(
+        batch,
+        genes=batch.genes.gather(1, position),
+        counts=batch.counts.gather(1, position),
+        neighbor_counts=batch.neighbor_counts.gather(2, over_neighbors),
+        padding=zero.gather(1, position),
+    )
+    return packed, position
+
+
+def expression_of(adata: AnnData, group: Group) -> Float[np.ndarray, "cell gene"]:
+    """Counts of a group's cells on its genes."""
+    return dense_counts(adata[group.rows, group.genes])
+
+
+INFERENCE = {"mean_queries_keys": mean_queries_keys, "mean_attention": mean_attention}

@@ -1,0 +1,152 @@
+"""Run the prediction jobs of one model or baseline: what `scprint2 predict` does."""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import anndata
+import pandas as pd
+from anndata import AnnData
+
+from scprint2.baselines import BASELINES
+from scprint2.baselines.training_cells import TrainingCells
+from scprint2.config.node import Node
+from scprint2.data.corpus import Corpus
+from scprint2.tasks.annotate import AnnotateSettings, predict_cell_types
+from scprint2.tasks.denoise import DenoiseSettings, predict_denoised
+from scprint2.tasks.embed import EmbedSettings, predict_embedding
+from scprint2.tasks.networks import NetworkSettings, predict_networks
+from scprint2.tasks.predictions import write_prediction
+from scprint2.training.checkpoint import PretrainedModel, load_model
+
+SETTINGS: Mapping[str, type[Node]] = {
+    "denoise": DenoiseSettings,
+    "embed": EmbedSettings,
+    "annotate": AnnotateSettings,
+    "networks": NetworkSettings,
+}
+MODEL_TASKS: Mapping[str, Callable[..., AnnData]] = {
+    "denoise": predict_denoised,
+    "embed": predict_embedding,
+    "annotate": predict_cell_types,
+    "networks": predict_networks,
+}
+
+
+@dataclass(frozen=True)
+class PredictionJob:
+    """One prediction to make: a job of `scprint2.config.tasks` with the files it needs.
+
+    Attributes
+    ----------
+    cells
+        The processed dataset.
+    truth
+        Known edges of a network (TSV with the columns `regulator` and `target`), where there are any.
+    """
+
+    task: str
+    role: str
+    dataset: str
+    settings: Mapping[str, Any]
+    cells: str
+    truth: str | None = None
+
+
+@dataclass(frozen=True)
+class Method:
+    """What makes predictions: the first argument of its tasks' functions, and these functions by task."""
+
+    name: str
+    source: PretrainedModel | TrainingCells
+    tasks: Mapping[str, Callable[..., AnnData]]
+
+
+def load_method(*, model: Path | None, baseline: str | None, corpus: Path | None, device: str) -> Method:
+    """Load a model folder, or a baseline with the training cells of a corpus.
+
+    Raises
+    ------
+    ValueError
+        If neither or both are given, or there is no such baseline.
+    """
+    if (model is None) == (baseline is None):
+        raise ValueError("give either a model folder or the name of a baseline")
+    if model is not None:
+        return Method(str(model), load_model(model, device), MODEL_TASKS)
+    tasks = {task: entries[baseline] for task, entries in BASELINES.items() if baseline in entries}
+    if not tasks or corpus is None:
+        known = sorted(name for entries in BASELINES.values() for name in entries)
+        raise ValueError(
+            f"a baseline needs a corpus manifest and one of the names {known}; found {baseline!r}, {corpus}"
+        )
+    return Method(str(baseline), training_cells(corpus), tasks)
+
+
+def training_cells(corpus: Path) -> TrainingCells:
+    """Return the processed datasets of a corpus: `cells.h5ad` beside each of its shards."""
+    manifest = Corpus.load(corpus)
+    return TrainingCells(manifest.genes, manifest.labels, tuple(path.parent / "cells.h5ad" for path in manifest.paths))
+
+
+def predict(method: Method, jobs: Iterable[PredictionJob], *, out: Path, seed: int) -> list[Path]:
+    """Make predictions and write each to `<out>/<task>/<dataset>.h5ad`, whole or not at all.
+
+    What a method cannot do (a `ValueError`) is written as a prediction without content whose `failed` says why, so that its
+    scores become failed rows and the other predictions are made.
+
+    Raises
+    ------
+    ValueError
+        If the method has no such task, or a setting is wrong.
+    """
+    planned = [(job, _check(job, method)) for job in jobs]
+    return [_predict_one(method, job, settings, out=out, seed=seed) for job, settings in planned]
+
+
+def _check(job: PredictionJob, method: Method) -> Node:
+    if job.task not in method.tasks:
+        raise ValueError(f"{method.name} has no task {job.task!r}; it has {sorted(method.tasks)}")
+    return SETTINGS[job.task].model_validate(dict(job.settings))
+
+
+def _predict_one(method: Method, job: PredictionJob, settings: Node, *, out: Path, seed: int) -> Path:
+    adata = anndata.read_h5ad(job.cells)
+    about = {**asdict(job), "method": method.name, "seed": seed}
+    start = time.perf_counter()
+    try:
+        prediction = method.tasks[job.task](method.source, adata, settings=settings, seed=seed)
+        if job.truth is not None:
+            prediction.uns["truth"] = read_truth(Path(job.truth), adata)
+    except ValueError as error:
+        prediction = AnnData(obs=pd.DataFrame(index=pd.Index([], dtype=str)))
+        about["failed"] = str(error)
+    path = out / job.task / f"{job.dataset}.h5ad"
+    write_prediction(path, prediction, about={**about, "seconds": time.perf_counter() - start})
+    return path
+
+
+def read_truth(path: Path, adata: AnnData) -> pd.DataFrame:
+    """Read the known edges among the genes of a dataset, named by gene id or by symbol.
+
+    Raises
+    ------
+    ValueError
+        If a column is missing, or no edge lies among the dataset's genes.
+    """
+    table = pd.read_csv(path, sep="\t", dtype=str)
+    if not {"regulator", "target"} <= set(table.columns):
+        raise ValueError(f"{path}: expected the columns 'regulator' and 'target', found {list(table.columns)}")
+    edges = table[["regulator", "target"]]
+    names = {gene: gene for gene in adata.var_names}
+    if "symbol" in adata.var:
+        names = dict(zip(adata.var["symbol"].astype(str), adata.var_names, strict=True)) | names
+    found = edges.apply(lambda column: column.map(names)).dropna().drop_duplicates()
+    if found.empty:
+        raise ValueError(
+            f"{path}: none of {len(edges)} edges lies among the {adata.n_vars} genes of the dataset, such as "
+            f"{edges.iloc[0].tolist() if len(edges) else 'none'}; use gene ids like {adata.var_names[0]!r}"
+        )
+    return found.reset_index(drop=True)

@@ -1,0 +1,160 @@
+"""From predictions to tidy score rows: one row per metric, a failed metric with its reason."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+
+from scprint2.files import atomic_path
+from scprint2.metrics.annotation import score_annotation
+from scprint2.metrics.denoising import score_denoising
+from scprint2.metrics.embedding import score_embedding
+from scprint2.metrics.networks import match_edges, score_network
+from scprint2.metrics.score import Score, average_scores, failed
+from scprint2.tasks.denoise import TRUE_MEAN
+from scprint2.tasks.networks import read_networks
+from scprint2.tasks.predictions import about, read_prediction
+
+UNKNOWN = "unknown"
+METRIC_SECONDS = 1800  # a metric that takes longer has failed; the slowest takes minutes at the paper's size
+# What a prediction that could not be made, or be read by its metrics, fails: the metrics of Table 1.
+MAIN_METRICS: Mapping[str, tuple[str, ...]] = {
+    "denoise": ("spearman_gain",),
+    "embed": ("scib_total", "scib_bio", "scib_batch"),
+    "annotate": ("accuracy",),
+    "networks": ("odds_ratio", "auprc"),
+}
+
+
+@dataclass(frozen=True)
+class ScoreRow:
+    """One line of a score file; `value` is None where `status` is `failed`."""
+
+    scale: str
+    variant: str
+    seed: int
+    task: str
+    dataset: str
+    metric: str
+    value: float | None
+    status: str
+    reason: str
+    seconds: float
+    version: str
+
+
+def denoising_scores(prediction: AnnData) -> dict[str, Score]:
+    """Score restored counts."""
+    layers = prediction.layers
+    return score_denoising(
+        prediction.X,  # pyright: ignore[reportArgumentType]
+        noisy=layers["noisy"],
+        denoised=layers["denoised"],
+        true_mean=layers.get(TRUE_MEAN),
+    )
+
+
+def embedding_scores(prediction: AnnData) -> dict[str, Score]:
+    """Score an embedding on the cells whose type is known."""
+    known = (prediction.obs["label"] != UNKNOWN).to_numpy()
+    return score_embedding(
+        np.asarray(prediction.obsm["X_scprint2"])[known],
+        labels=prediction.obs["label"].astype(str).to_numpy()[known],
+        batches=prediction.obs["batch"].astype(str).to_numpy()[known],
+        limit_seconds=METRIC_SECONDS,
+    )
+
+
+def annotation_scores(prediction: AnnData) -> dict[str, Score]:
+    """Score predicted cell types; `answerable` is the share of cells (in percent) that the known types could get right."""
+    term = "cell_type_ontology_term_id"
+    scores = score_annotation(
+        prediction.obs[term].astype(str).to_numpy(),
+        prediction.obs[f"predicted_{term}"].astype(str).to_numpy(),
+        ancestors=ancestors(prediction),
+    )
+    answerable = float(prediction.uns["answerable"])
+    return {
+        **scores,
+        "answerable": Score(100 * answerable) if np.isfinite(answerable) else failed("no cell has a label"),
+    }
+
+
+def network_scores(prediction: AnnData) -> dict[str, Score]:
+    """Score networks, averaged over groups of cells; further methods than the first carry their name behind the metric."""
+    if "truth" not in prediction.uns:
+        raise ValueError("the dataset has no known edges; give it a `truth` in the registry of datasets")
+    methods: dict[str, dict[str, Mapping[str, Score]]] = {}
+    for group, method, network in read_networks(prediction):
+        edges = edges_among(network, prediction)
+        methods.setdefault(method, {})[group] = score_network(network.varp["GRN"], edges)
+    rows: dict[str, Score] = {}
+    for number, (method, groups) in enumerate(methods.items()):
+        suffix = f"_{method}" if number else ""
+        rows |= {f"{metric}{suffix}": score for metric, score in average_scores(groups).items()}
+    return rows
+
+
+SCORERS: Mapping[str, Callable[[AnnData], dict[str, Score]]] = {
+    "denoise": denoising_scores,
+    "embed": embedding_scores,
+    "annotate": annotation_scores,
+    "networks": network_scores,
+}
+
+
+def edges_among(network: AnnData, prediction: AnnData) -> np.ndarray:
+    """Rows and columns of the known edges in a network."""
+    truth = prediction.uns["truth"]
+    sources, targets = truth["regulator"].astype(str), truth["target"].astype(str)
+    return match_edges(list(network.var_names), sources=list(sources), targets=list(targets))
+
+
+def ancestors(prediction: AnnData) -> dict[str, frozenset[str]]:
+    """Return each term's ancestors, as stored with an annotation."""
+    return {term: frozenset(filter(None, str(line).split("|"))) for term, line in prediction.uns["ancestors"].items()}
+
+
+def score_prediction(path: Path) -> tuple[AnnData, dict[str, Score]]:
+    """Read a prediction and score it.
+
+    A prediction that failed, or whose content the metrics refuse, fails the main metrics of its task with the reason.
+    """
+    prediction = read_prediction(path)
+    task, reason = about(prediction)["task"], about(prediction).get("failed")
+    if reason is None:
+        try:
+            return prediction, SCORERS[task](prediction)
+        except Exception as error:  # noqa: BLE001 one prediction's trouble must not take the others' scores with it
+            reason = f"{type(error).__name__}: {error}"
+    return prediction, dict.fromkeys(MAIN_METRICS[task], failed(reason))
+
+
+def score_rows(
+    prediction: AnnData, scores: Mapping[str, Score], *, scale: str, variant: str, seed: int
+) -> list[ScoreRow]:
+    """Lay scores out as tidy rows."""
+    told = about(prediction)
+    own = f"scprint2 {version('scprint2')}"
+    return [
+        ScoreRow(scale, variant, seed, told["task"], told["dataset"], metric, **asdict(score), version=own)
+        for metric, score in scores.items()
+    ]
+
+
+def write_scores(path: Path, rows: Iterable[ScoreRow]) -> None:
+    """Write score rows as TSV, whole or not at all."""
+    names = [field.name for field in fields(ScoreRow)]
+    table = pd.DataFrame([asdict(row) for row in rows], columns=names)
+    table["reason"] = table["reason"].str.split().str.join(" ")
+    with atomic_path(path) as temporary:
+        table.to_csv(temporary, sep="\t", index=False)
+
+
+def read_scores(path: Path) -> pd.DataFrame:
+    """Read score rows back; the value of a failed metric is NaN."""
+    return pd.read_csv(path, sep="\t", keep_default_na=False, na_values={"value": [""]})

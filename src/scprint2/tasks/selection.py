@@ -1,0 +1,68 @@
+"""Which cells and genes a task looks at, and the noise that it adds: the same for every row of Table 1.
+
+What is drawn here is keyed by `DRAW_SEED`, never by the seed of a run: all models and baselines answer one question (D35).
+"""
+
+from typing import cast
+
+import numpy as np
+import scanpy as sc
+from anndata import AnnData
+from jaxtyping import Int, Num
+from scipy import sparse
+
+DRAW_SEED = 20
+# Half of the counts to be dropped go one by one, half with their whole gene; 0.55 instead of 0.5 as in eq. 19.
+REMOVED_SCALE = 0.55
+
+
+def dense_counts(adata: AnnData, layer: str | None = None) -> Num[np.ndarray, "cell gene"]:
+    """Counts as a dense array."""
+    matrix = adata.X if layer is None else adata.layers[layer]
+    return matrix.toarray() if sparse.issparse(matrix) else np.asarray(matrix)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def draw_cells(adata: AnnData, most: int) -> Int[np.ndarray, " cell"]:
+    """Rows of at most `most` cells, drawn without replacement, in file order."""
+    if adata.n_obs <= most:
+        return np.arange(adata.n_obs)
+    return np.sort(np.random.default_rng(DRAW_SEED).choice(adata.n_obs, most, replace=False))
+
+
+def deepest_cells(
+    rows: Int[np.ndarray, " cell"], depth: Num[np.ndarray, " all"], most: int
+) -> Int[np.ndarray, " chosen"]:
+    """Return the `most` rows with the largest depth, in file order; ties go to the earlier row."""
+    order = np.argsort(-depth[rows], kind="stable")[:most]
+    return np.sort(rows[order])
+
+
+def variable_genes(adata: AnnData, most: int) -> Int[np.ndarray, " gene"]:
+    """Columns of the `most` most variable genes among those that occur (scanpy's seurat_v3 on raw counts), in file order."""
+    counts = sparse.csr_matrix(adata.X)
+    seen = np.flatnonzero(counts.getnnz(axis=0) > 0)
+    if len(seen) <= most:
+        return seen
+    part = AnnData(counts[:, seen].astype(np.float32))
+    table = sc.pp.highly_variable_genes(part, flavor="seurat_v3", n_top_genes=most, inplace=False)
+    # The variance after standardization ranks genes; a stable sort breaks ties by the order of the gene table.
+    order = np.argsort(-cast("np.ndarray", table["variances_norm"].to_numpy()), kind="stable")[:most]
+    return np.sort(seen[order])
+
+
+def log_normalize(counts: Num[np.ndarray, "cell gene"]) -> Num[np.ndarray, "cell gene"]:
+    """log(1 + counts per 10,000); a cell without counts stays all zero."""
+    depth = counts.sum(axis=1, keepdims=True)
+    return np.log1p(counts * (1e4 / np.maximum(depth, 1))).astype(np.float32)
+
+
+def downsample_counts(
+    counts: Num[np.ndarray, "cell gene"], removed: float, *, rng: np.random.Generator
+) -> Int[np.ndarray, "cell gene"]:
+    """Take counts away by a zero-inflated Poisson: max((x - Poisson(0.55 r x)) * 1[u >= 0.55 r], 0).
+
+    Source: Methods, "Denoising pre-training task", eq. 19.
+    """
+    share = REMOVED_SCALE * removed
+    kept = counts - rng.poisson(share * counts)
+    return np.maximum(kept * (rng.random(counts.shape) >= share), 0).astype(np.int32)
