@@ -1,0 +1,155 @@
+"""The scIB score of an embedding, and what stands beside it because that score is contested (D30)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int, Num, Shaped
+from scipy.sparse import csr_matrix
+from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+
+from scprint2.metrics import batch_removal, conservation
+from scprint2.metrics.neighbors import Neighbors, connectivities, find_neighbors, neighbor_probabilities
+from scprint2.metrics.score import Score, attempt, combine, failed, mean
+
+BIO = ("isolated_labels", "nmi_kmeans", "ari_kmeans", "silhouette_label", "clisi")
+BATCH = ("bras", "ilisi", "kbet_per_label", "graph_connectivity")
+CLASSIC_BIO = ("nmi_leiden", "ari_leiden", "silhouette_label", "isolated_labels", "isolated_labels_f1", "clisi")
+CLASSIC_BATCH = ("silhouette_batch", "ilisi", "graph_connectivity_symmetric")
+BESIDE = ("cilisi", "knn_label_purity")
+TOTALS = ("scib_bio", "scib_batch", "scib_total", "scib_classic_total")
+NEIGHBORS = 90  # for LISI; kBET takes the first 50, graph connectivity and Leiden the first 15, as scib-metrics does
+
+
+def score_embedding(
+    embedding: Num[np.ndarray, "cell dim"],
+    *,
+    labels: Shaped[np.ndarray, " cell"],
+    batches: Shaped[np.ndarray, " cell"],
+    limit_seconds: float | None = None,
+) -> dict[str, Score]:
+    """Score one embedding: every part in [0, 1], as scib-metrics gives it, and the totals times 100.
+
+    `scib_total` is Table 1's: 60 x mean of the `BIO` parts + 40 x mean of the `BATCH` parts (D33); `scib_bio` and `scib_batch`
+    are these means. `scib_classic_total` has the classic scIB parts that need no R and no pre-integrated data
+    (`CLASSIC_BIO`, `CLASSIC_BATCH`). `BESIDE` are metrics that mixing or stretching the embedding does not raise. A part
+    that fails fails its totals. The result does not depend on the order of the labels' names but for ties.
+
+    Parameters
+    ----------
+    labels, batches
+        Known cell type and batch of each cell; cells without a label are to be left out before.
+    limit_seconds
+        Time that one part may take.
+
+    Raises
+    ------
+    ValueError
+        If the lengths differ.
+    """
+    if not len(embedding) == len(labels) == len(batches):
+        raise ValueError(
+            f"{len(embedding)} embeddings, {len(labels)} labels and {len(batches)} batches: one of each per cell is needed, "
+            "in the same order."
+        )
+    unusable = _find_fault(embedding)
+    if unusable:
+        names = dict.fromkeys(BIO + BATCH + CLASSIC_BIO + CLASSIC_BATCH + BESIDE + TOTALS)
+        return dict.fromkeys(names, failed(unusable))
+    parts = _parts(_Cells(embedding, labels.astype(str), batches.astype(str)))
+    scores = {name: attempt(part, limit_seconds=limit_seconds) for name, part in parts.items()}
+    return scores | _totals(scores)
+
+
+@dataclass(frozen=True)
+class _Cells:
+    """An embedding and what several metrics read off it, each computed once, by the first that needs it."""
+
+    embedding: Num[np.ndarray, "cell dim"]
+    labels: Shaped[np.ndarray, " cell"]
+    batches: Shaped[np.ndarray, " cell"]
+
+    @cached_property
+    def neighbors(self) -> Neighbors:
+        return find_neighbors(self.embedding, number=NEIGHBORS)
+
+    @cached_property
+    def weights(self) -> csr_matrix:
+        return connectivities(self.neighbors.nearest(15))
+
+    @cached_property
+    def silhouettes(self) -> Float[np.ndarray, " cell"]:
+        return conservation.silhouette_samples(self.embedding, self.labels)
+
+    @cached_property
+    def probabilities(self) -> Float[np.ndarray, "cell neighbor"]:
+        return neighbor_probabilities(self.neighbors.nearest(NEIGHBORS), perplexity=NEIGHBORS // 3)
+
+    @cached_property
+    def kmeans(self) -> Int[np.ndarray, " cell"]:
+        return conservation.cluster_kmeans(self.embedding, clusters=len(np.unique(self.labels)))
+
+    @cached_property
+    def clusterings(self) -> list[Int[np.ndarray, " cell"]]:
+        return conservation.cluster_leiden(self.weights)
+
+    @cached_property
+    def leiden(self) -> Int[np.ndarray, " cell"]:
+        """The clustering with the highest NMI: scIB tunes the resolution on the labels."""
+        return max(self.clusterings, key=lambda clusters: normalized_mutual_info_score(self.labels, clusters))
+
+    def inverse_simpson(self, groups: Shaped[np.ndarray, " cell"]) -> Float[np.ndarray, " cell"]:
+        return conservation.inverse_simpson(self.probabilities, self.neighbors, groups)
+
+
+def _parts(cells: _Cells) -> dict[str, Callable[[], float]]:
+    """Every single metric, ready to be called."""
+    groups: dict[str, Any] = {"labels": cells.labels, "batches": cells.batches}
+    labels, batches = len(np.unique(cells.labels)), len(np.unique(cells.batches))
+    return {
+        "isolated_labels": lambda: conservation.isolated_labels(cells.silhouettes, **groups),
+        "nmi_kmeans": lambda: normalized_mutual_info_score(cells.labels, cells.kmeans),
+        "ari_kmeans": lambda: adjusted_rand_score(cells.labels, cells.kmeans),
+        "silhouette_label": lambda: conservation.silhouette_label(cells.silhouettes),
+        "clisi": lambda: conservation.clisi(cells.inverse_simpson(cells.labels), groups=labels),
+        "bras": lambda: batch_removal.bras(cells.embedding, **groups),
+        "ilisi": lambda: batch_removal.ilisi(cells.inverse_simpson(cells.batches), groups=batches),
+        "kbet_per_label": lambda: batch_removal.kbet_per_label(connectivities(cells.neighbors.nearest(50)), **groups),
+        "graph_connectivity": lambda: batch_removal.graph_connectivity(
+            cells.neighbors.nearest(15).graph, labels=cells.labels
+        ),
+        "nmi_leiden": lambda: normalized_mutual_info_score(cells.labels, cells.leiden),
+        "ari_leiden": lambda: adjusted_rand_score(cells.labels, cells.leiden),
+        "isolated_labels_f1": lambda: conservation.isolated_labels_f1(cells.clusterings, **groups),
+        "silhouette_batch": lambda: batch_removal.silhouette_batch(cells.embedding, **groups),
+        "graph_connectivity_symmetric": lambda: batch_removal.graph_connectivity(cells.weights, labels=cells.labels),
+        "cilisi": lambda: batch_removal.cilisi(cells.embedding, **groups),
+        "knn_label_purity": lambda: conservation.knn_label_purity(cells.neighbors.nearest(15), cells.labels),
+    }
+
+
+def _totals(scores: dict[str, Score]) -> dict[str, Score]:
+    """The weighted totals, each failed if one of its parts is."""
+
+    def total(bio: tuple[str, ...], batch: tuple[str, ...]) -> Score:
+        def weigh(*values: float) -> float:
+            return 60 * mean(values[: len(bio)]) + 40 * mean(values[len(bio) :])
+
+        return combine({name: scores[name] for name in bio + batch}, weigh)
+
+    def part(names: tuple[str, ...]) -> Score:
+        return combine({name: scores[name] for name in names}, lambda *values: 100 * mean(values))
+
+    totals = (part(BIO), part(BATCH), total(BIO, BATCH), total(CLASSIC_BIO, CLASSIC_BATCH))
+    return dict(zip(TOTALS, totals, strict=True))
+
+
+def _find_fault(embedding: np.ndarray) -> str:
+    """Say what makes an embedding useless to every metric; nothing if it is fine."""
+    if not np.isfinite(embedding).all():
+        return f"the embedding holds {int((~np.isfinite(embedding)).sum())} values that are not finite numbers"
+    if len(embedding) == 0 or (embedding == embedding[0]).all():
+        return f"all {len(embedding)} cells have the same embedding"
+    return ""

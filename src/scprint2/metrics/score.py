@@ -1,0 +1,98 @@
+"""What a metric gives back: a finite value, or the reason why there is none."""
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from types import FrameType
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class Score:
+    """One value of one metric; a metric that cannot be computed has status `failed`, no value and a reason."""
+
+    value: float | None
+    status: Literal["ok", "failed"] = "ok"
+    reason: str = ""
+    seconds: float = field(default=0.0, compare=False)
+
+    def __post_init__(self) -> None:
+        assert (self.status == "ok") == (self.value is not None) == (self.reason == "")
+        assert self.value is None or math.isfinite(self.value)
+
+
+def failed(reason: str) -> Score:
+    """Say why a metric has no value."""
+    return Score(None, "failed", reason or "no reason was given")
+
+
+def finite(value: float) -> Score:
+    """Wrap a value; one that is not finite is a failure, never a score."""
+    value = float(value)
+    return Score(value) if math.isfinite(value) else failed(f"the value is {value}, not a finite number")
+
+
+def attempt(
+    function: Callable[..., float], *arguments: Any, limit_seconds: float | None = None, **keywords: Any
+) -> Score:
+    """Run one metric; what it raises, and a run past its time limit, becomes a failed score, so that the others go on.
+
+    The limit needs the main thread and takes effect between two Python instructions; elsewhere there is none.
+    """
+    start = time.perf_counter()
+    try:
+        with _time_limit(limit_seconds):
+            score = finite(function(*arguments, **keywords))
+    except Exception as error:  # noqa: BLE001  (one metric must not take the others with it)
+        score = failed(f"{type(error).__name__}: {error}")
+    return replace(score, seconds=time.perf_counter() - start)
+
+
+def combine(scores: Mapping[str, Score], function: Callable[..., float]) -> Score:
+    """Compute a value from the named values; if one of them failed, so does the result, with every reason."""
+    reasons = [f"{name}: {score.reason}" for name, score in scores.items() if score.value is None]
+    if reasons:
+        return failed("; ".join(reasons))
+    return finite(function(*(score.value for score in scores.values())))
+
+
+def average_scores(groups: Mapping[str, Mapping[str, Score]]) -> dict[str, Score]:
+    """Average each metric over groups, such as the cell types of one dataset; one failed group fails the average."""
+    if not groups:
+        raise ValueError("no group to average over: at least one is needed. Lower the minimum size of a group.")
+    names = list(dict.fromkeys(name for scores in groups.values() for name in scores))
+    missing = failed("the metric was not computed")
+    return {
+        name: combine(
+            {group: scores.get(name, missing) for group, scores in groups.items()}, lambda *values: mean(values)
+        )
+        for name in names
+    }
+
+
+def mean(values: Sequence[float]) -> float:
+    """Mean of at least one value."""
+    return math.fsum(values) / len(values)
+
+
+@contextmanager
+def _time_limit(seconds: float | None) -> Iterator[None]:
+    """Raise TimeoutError in the main thread after `seconds`."""
+    if seconds is None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise TimeoutError(f"not done after {seconds:g} s")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
