@@ -1,0 +1,121 @@
+"""What a training costs: seconds, cells, memory, and on which hardware."""
+
+import os
+import platform
+import resource
+import socket
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+ZERO = {"training_seconds": 0.0, "validation_seconds": 0.0, "training_cells": 0, "training_steps": 0}
+
+
+def device_name(device: torch.device) -> str:
+    """Return the name of the hardware that runs the model, for a table that compares costs."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    threads = torch.get_num_threads()
+    return f"{_processor()}, {threads} thread{'s' if threads > 1 else ''}"
+
+
+def _processor() -> str:
+    information = Path("/proc/cpuinfo")
+    if information.exists():
+        for line in information.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def peak_memory_bytes(device: torch.device) -> int:
+    """Return the most memory this process has held: on the GPU as torch allocated it, on the CPU as the system saw it."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+class CostMeter:
+    """Adds up the cost of a training over all processes that worked on it.
+
+    Time is counted between a `start` and the next `add_*`: what lies outside (saving, starting up) is not.
+    """
+
+    def __init__(self, device: torch.device, *, saved: Mapping[str, Any] | None = None, step: int = 0) -> None:
+        saved = saved or {}
+        self._device = device
+        self._sums = {name: saved.get(name, zero) for name, zero in ZERO.items()}
+        self._peak = int(saved.get("peak_memory_bytes", 0))
+        self._earlier = list(saved.get("segments", []))
+        self._segment = {
+            "host": socket.gethostname(),
+            "process": os.getpid(),
+            "job": os.environ.get("SLURM_JOB_ID"),
+            "device": device_name(device),
+            "first_step": step,
+        }
+        self._begin = self._mark = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of training and validation so far."""
+        return self._sums["training_seconds"] + self._sums["validation_seconds"]
+
+    @property
+    def cells_per_second(self) -> float:
+        """Cells trained per second so far."""
+        return self._sums["training_cells"] / max(1e-9, self._sums["training_seconds"])
+
+    @property
+    def step_seconds(self) -> float:
+        """Mean seconds of a training step so far; 0 before the first."""
+        return self._sums["training_seconds"] / max(1, self._sums["training_steps"])
+
+    def start(self) -> None:
+        """Count from now."""
+        self._mark = time.monotonic()
+
+    def _lap(self) -> float:
+        now = time.monotonic()
+        lap, self._mark = now - self._mark, now
+        return lap
+
+    def add_step(self, *, cells: int) -> None:
+        """Count a training step."""
+        self._sums["training_seconds"] += self._lap()
+        self._sums["training_cells"] += cells
+        self._sums["training_steps"] += 1
+
+    def add_validation(self) -> None:
+        """Count the time since `start` as validation."""
+        self._sums["validation_seconds"] += self._lap()
+
+    def state(self, *, step: int) -> dict[str, Any]:
+        """Return what a checkpoint keeps, the segment that runs now included."""
+        self._peak = max(self._peak, peak_memory_bytes(self._device))
+        segment = self._segment | {"last_step": step, "seconds": round(time.monotonic() - self._begin, 3)}
+        return self._sums | {"peak_memory_bytes": self._peak, "segments": [*self._earlier, segment]}
+
+    def summary(self, *, step: int, steps_per_epoch: int) -> dict[str, Any]:
+        """Return the content of `cost.json`; None where nothing was trained.
+
+        Speeds are of training steps alone, without validation. A step that was done again after a kill is counted once.
+        """
+        state = self.state(step=step)
+        seconds, steps, cells = (self._sums[name] for name in ("training_seconds", "training_steps", "training_cells"))
+        return {
+            "seconds": round(self.seconds, 3),
+            "training_seconds": round(seconds, 3),
+            "validation_seconds": round(self._sums["validation_seconds"], 3),
+            "steps": steps,
+            "cells": cells,
+            "cells_per_second": cells / seconds if steps else None,
+            "seconds_per_epoch": seconds / steps * steps_per_epoch if steps else None,
+            "peak_memory_bytes": self._peak,
+            "device": self._segment["device"],
+            "torch_version": torch.__version__,
+            "segments": state["segments"],
+        }

@@ -1,0 +1,224 @@
+"""One update of the weights: forward, backward, clipping, AdamW, without waiting for the device."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch._dynamo.exc import TorchDynamoException
+from torch._inductor.exc import CppCompileError
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from scprint2.data.batch import CellBatch
+from scprint2.randomness import stream_seed
+from scprint2.training.schedule import TrainingConfig
+
+HALVINGS = 4
+CUDNN_FIRST = [
+    SDPBackend.CUDNN_ATTENTION,
+    SDPBackend.FLASH_ATTENTION,
+    SDPBackend.EFFICIENT_ATTENTION,
+    SDPBackend.MATH,
+]
+VALIDATION = "validation"
+
+
+@runtime_checkable
+class Trainable(Protocol):
+    """What a training needs of a model: the weights under `model`, the losses, and a call that returns their sum and each."""
+
+    @property
+    def model(self) -> nn.Module:
+        """The network."""
+        ...
+
+    @property
+    def losses(self) -> Mapping[str, "Loss"]:
+        """The losses by name."""
+        ...
+
+    def __call__(self, batch: CellBatch, *, step: int, seed: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the weighted sum of the losses and each loss."""
+        ...
+
+
+@runtime_checkable
+class Loss(Protocol):
+    """What a training needs to know of a loss."""
+
+    @property
+    def compares_cells(self) -> bool:
+        """Whether the loss of a cell depends on the other cells of its batch."""
+        ...
+
+
+@dataclass(frozen=True)
+class Numerics:
+    """In which precision and by which kernels a model runs on a device.
+
+    Attributes
+    ----------
+    precision
+        "bf16" (autocast; weights, losses and optimizer in fp32) or "fp32".
+    cudnn_first
+        Whether attention prefers cuDNN, which is the fastest on compute capability 9.0.
+    """
+
+    device: torch.device
+    precision: str
+    cudnn_first: bool
+
+    @contextmanager
+    def context(self) -> Iterator[None]:
+        """Surround a forward pass."""
+        with ExitStack() as stack:
+            if self.precision == "bf16":
+                stack.enter_context(torch.autocast(self.device.type, torch.bfloat16))
+            if self.cudnn_first:
+                stack.enter_context(sdpa_kernel(CUDNN_FIRST, set_priority=True))
+            yield
+
+
+def choose_numerics(device: str, *, precision: str) -> Numerics:
+    """Choose for a device ("auto": the GPU if there is one). On the CPU everything runs in fp32, whatever is asked.
+
+    Raises
+    ------
+    ValueError
+        If there is no such device.
+    """
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device.split(":")[0] not in ("cpu", "cuda") or (device.startswith("cuda") and not torch.cuda.is_available()):
+        raise ValueError(
+            f"device {device!r} is not available; allowed here: auto, cpu" + ", cuda" * torch.cuda.is_available()
+        )
+    chosen = torch.device(device)
+    if chosen.type == "cpu":
+        return Numerics(chosen, "fp32", cudnn_first=False)
+    return Numerics(chosen, precision, cudnn_first=torch.cuda.get_device_capability(chosen) == (9, 0))
+
+
+class Trainer:
+    """Updates the weights of a model; holds the optimizer and the size of a micro-batch.
+
+    Parameters
+    ----------
+    say
+        Called with one line when something unusual happens.
+    """
+
+    def __init__(
+        self, model: Trainable, training: TrainingConfig, *, numerics: Numerics, seed: int, say: Callable[[str], None]
+    ) -> None:
+        self.model = model
+        self.micro_batches = 1
+        self._numerics = numerics
+        self._seed = seed
+        self._say = say
+        self._clip_norm = training.clip_norm
+        self._weights = [weight for weight in model.model.parameters() if weight.requires_grad]
+        optimizer = training.optimizer
+        self.optimizer = torch.optim.AdamW(
+            self._weights,
+            lr=optimizer.learning_rate,
+            betas=optimizer.betas,
+            eps=optimizer.eps,
+            weight_decay=optimizer.weight_decay,
+            fused=True,  # on the CPU, too: only the fused one can skip an update by a flag on the device
+        )
+        self._compiled = numerics.device.type == "cuda"
+        if self._compiled:
+            model.model.compile()
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """Names of the losses."""
+        return tuple(self.model.losses)
+
+    def update(self, batch: CellBatch, *, step: int, learning_rate: float) -> Float[Tensor, " value"]:
+        """Make one update and return, on the device, the loss, its terms, and the norm of the gradient before clipping.
+
+        If the loss or the gradient is not finite, the weights and the optimizer stay as they were.
+        """
+        self.model.model.train()
+        self.optimizer.zero_grad(set_to_none=True)
+        values = self._with_memory(batch, step=step, seed=self._seed, backward=True)
+        norm = nn.utils.clip_grad_norm_(self._weights, self._clip_norm, foreach=True)
+        finite = torch.isfinite(values).all() & torch.isfinite(norm)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
+        self.optimizer.found_inf = (~finite).float()  # pyright: ignore[reportAttributeAccessIssue]  (as GradScaler does)
+        self.optimizer.step()
+        return torch.cat([values, norm.detach()[None]])
+
+    @torch.no_grad()
+    def evaluate(self, batch: CellBatch, *, index: int) -> Float[Tensor, " value"]:
+        """Return, on the device, the loss and its terms on the validation batch number `index`; views are the same each epoch."""
+        self.model.model.eval()
+        return self._with_memory(batch, step=index, seed=stream_seed(self._seed, VALIDATION), backward=False)
+
+    def _with_memory(self, batch: CellBatch, *, step: int, seed: int, backward: bool) -> Float[Tensor, " value"]:
+        while True:
+            try:
+                return self._accumulate(batch, step=step, seed=seed, backward=backward)
+            except torch.OutOfMemoryError as error:
+                message = str(error).splitlines()[0]
+            except (TorchDynamoException, CppCompileError) as error:
+                if not self._compiled:
+                    raise
+                self._run_eagerly(error)
+                continue
+            finally_free(self.optimizer)
+            self._halve(len(batch), message=message)
+
+    def _accumulate(self, batch: CellBatch, *, step: int, seed: int, backward: bool) -> Float[Tensor, " value"]:
+        """Losses are means over cells, so a micro-batch counts by its share of the cells."""
+        size = math.ceil(len(batch) / self.micro_batches)
+        sums: Tensor | None = None
+        for start in range(0, len(batch), size):
+            part = batch if size == len(batch) else batch.select(slice(start, start + size))
+            share = len(part) / len(batch)
+            with self._numerics.context():
+                total, terms = self.model(part, step=step, seed=seed if start == 0 else stream_seed(seed, start))
+            if backward:
+                (total * share).backward()
+            values = torch.stack([total, *(terms[name] for name in self.terms)]).detach().float() * share
+            sums = values if sums is None else sums + values
+        assert sums is not None
+        return sums
+
+    def _halve(self, cells: int, *, message: str) -> None:
+        comparing = [name for name, loss in self.model.losses.items() if loss.compares_cells]
+        if comparing and self.model.model.training:
+            raise MemoryError(
+                f"out of memory with {cells} cells ({message}); the losses {comparing} compare the cells of a batch, so "
+                "it cannot be split. Use a GPU with more memory, or a smaller `training.batch_size` or `data.genes.max_genes`."
+            )
+        if self.micro_batches >= min(2**HALVINGS, cells):
+            raise MemoryError(
+                f"out of memory even with {math.ceil(cells / self.micro_batches)} cells at a time ({message}). "
+                "Use a GPU with more memory or a smaller `data.genes.max_genes`."
+            )
+        self.micro_batches *= 2
+        self._say(
+            f"out of memory: {cells} cells now go through in {self.micro_batches} parts, their gradients add up to the same batch"
+        )
+
+    def _run_eagerly(self, error: Exception) -> None:
+        self._compiled = False
+        self.model.model._compiled_call_impl = None  # what nn.Module.compile set: there is no public way back
+        self._say(
+            f"torch.compile does not work here, running without it ({type(error).__name__}: {str(error).splitlines()[0]})"
+        )
+
+
+def finally_free(optimizer: torch.optim.Optimizer) -> None:
+    """Give back gradients and cached blocks after an allocation failed."""
+    optimizer.zero_grad(set_to_none=True)
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -1,0 +1,51 @@
+import time
+
+import pytest
+import torch
+
+from scprint2.training.cost import CostMeter, device_name, peak_memory_bytes
+
+CPU = torch.device("cpu")
+
+
+def test_seconds_and_cells_add_up_over_processes():
+    first = CostMeter(CPU)
+    first.start()
+    time.sleep(0.02)
+    first.add_step(cells=8)
+    second = CostMeter(CPU, saved=first.state(step=1), step=1)
+    second.start()
+    time.sleep(0.01)
+    second.add_step(cells=8)
+    second.start()
+    second.add_validation()
+    summary = second.summary(step=2, steps_per_epoch=100)
+    assert summary["steps"] == 2
+    assert summary["cells"] == 16
+    assert summary["training_seconds"] >= 0.03
+    assert summary["cells_per_second"] == pytest.approx(16 / summary["training_seconds"], rel=0.05)
+    assert summary["seconds_per_epoch"] == pytest.approx(50 * summary["training_seconds"], rel=0.05)
+    assert [(s["first_step"], s["last_step"]) for s in summary["segments"]] == [(0, 1), (1, 2)]
+
+
+def test_time_between_a_step_and_the_next_start_is_not_counted():
+    meter = CostMeter(CPU)
+    meter.start()
+    meter.add_step(cells=1)
+    time.sleep(0.05)
+    meter.start()
+    meter.add_step(cells=1)
+    assert meter.seconds < 0.04
+
+
+def test_an_untrained_model_has_no_speed():
+    summary = CostMeter(CPU).summary(step=0, steps_per_epoch=100)
+    assert summary["cells_per_second"] is None
+    assert summary["seconds_per_epoch"] is None
+    assert summary["seconds"] == 0
+
+
+def test_memory_and_hardware_are_those_of_this_machine():
+    block = bytearray(200_000_000)
+    assert peak_memory_bytes(CPU) > len(block)
+    assert "thread" in device_name(CPU)
