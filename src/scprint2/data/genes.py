@@ -278,7 +278,7 @@ def _read_families(path: Path) -> dict[str, str]:
     ids = [column for column in table.columns if column.endswith("_ensembl") or column.endswith("_id")]
     if len(ids) != 2:
         raise ValueError(
-            f"{path}: columns are {list(table.columns)}; give gene_id and family, or two columns of ids ending in _ensembl or _id."
+            f"{path}: columns are {list(table.columns)}; give gene_id and family, or two columns of ids (*_ensembl, *_id)."
         )
     parent: dict[str, str] = {}
 

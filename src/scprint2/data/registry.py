@@ -36,7 +36,7 @@ class Dataset:
     roles
         What the dataset is used for, for readers; `config/scales` decides.
     truth
-        Name of the network truth of a network test set.
+        Network truth of a network test set: a name, or a file inside the mirror or data folder.
     """
 
     name: str
@@ -53,6 +53,11 @@ class Dataset:
     subset: str = ""
     roles: tuple[str, ...] = ()
     truth: str = ""
+
+    @property
+    def truth_name(self) -> str:
+        """Name of the truth without folder and endings."""
+        return Path(self.truth).name.split(".", 1)[0]
 
     @classmethod
     def from_row(cls, row: Mapping[str, str]) -> "Dataset":
@@ -167,9 +172,12 @@ def _check_row(row: Mapping[str, str]) -> None:
     if not NAME.fullmatch(name):
         raise ValueError(f"name is {name!r}; it must consist of the characters a-z, 0-9, _ and -.")
     check_organism(row.get("organism", ""))
-    file = row.get("file", "")
-    if file and (Path(file).is_absolute() or ".." in Path(file).parts):
-        raise ValueError(f"file is {file!r}; it must be a path inside the mirror or data folder, without '..'.")
+    for field in ("file", "truth"):
+        path = Path(row.get(field, ""))
+        if path.is_absolute() or ".." in path.parts:
+            raise ValueError(
+                f"{field} is {str(path)!r}; it must be a path inside the mirror or data folder, without '..'."
+            )
     for url in row.get("url", "").split():
         if not url.startswith(("https://", "http://", "file://")):
             raise ValueError(f"url is {url!r}; it must start with https://, http:// or file://.")
@@ -177,8 +185,6 @@ def _check_row(row: Mapping[str, str]) -> None:
         raise ValueError(f"sha256 is {row['sha256']!r}; it must be 64 characters 0-9 a-f, or empty.")
     if row.get("bytes") and not row["bytes"].isdigit():
         raise ValueError(f"bytes is {row['bytes']!r}; it must be a whole number, or empty.")
-    if row.get("truth") and not re.fullmatch(r"[A-Za-z0-9_-]+", row["truth"]):
-        raise ValueError(f"truth is {row['truth']!r}; it must consist of letters, digits, _ and -.")
     for condition in filter(None, row.get("subset", "").split("&")):
         if not SUBSET.fullmatch(condition):
             raise ValueError(f"subset is {condition!r}; allowed: column=value, hash<0.9, hash>=0.9, joined by '&'.")

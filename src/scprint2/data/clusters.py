@@ -1,0 +1,110 @@
+"""Principal components, nearest neighbors and clusters of the cells of one dataset: exact, deterministic, sparse."""
+
+import random
+from dataclasses import dataclass
+
+import igraph
+import numpy as np
+import scipy.sparse as sp
+from jaxtyping import Float, Int
+from scipy.sparse.csgraph import connected_components
+from sklearn.decomposition import PCA
+from sklearn.neighbors import NearestNeighbors
+
+NO_NEIGHBOR = -1
+NORMALIZED_TOTAL = 10_000  # counts per cell before the logarithm
+LARGEST_SCALED = 10  # scaled values are cut here, as scanpy's tutorials do, lest one rare gene is a principal component
+
+
+@dataclass(frozen=True)
+class Neighbors:
+    """Nearest other cells, nearest first.
+
+    Attributes
+    ----------
+    index
+        Row of each neighbor, -1 where there are too few cells.
+    distance
+        Euclidean distance, 0 where there is no neighbor.
+    """
+
+    index: Int[np.ndarray, "cell neighbor"]
+    distance: Float[np.ndarray, "cell neighbor"]
+
+
+def principal_components(counts: sp.csr_matrix, components: int, *, seed: int) -> Float[np.ndarray, "cell component"]:
+    """Principal components of log-normalized, scaled counts; fewer where there are few cells or genes. Stays sparse.
+
+    Source: Methods, "preprocessing": log-normalize, scale, PCA.
+    """
+    expression = counts.astype(np.float32)
+    totals = np.asarray(expression.sum(axis=1)).ravel()
+    expression = sp.diags_array(NORMALIZED_TOTAL / np.maximum(totals, 1)) @ expression
+    expression = sp.csr_matrix(expression, dtype=np.float32)
+    expression.data = np.log1p(expression.data)
+    mean = np.asarray(expression.mean(axis=0)).ravel()
+    square = np.asarray(expression.multiply(expression).mean(axis=0)).ravel()
+    deviation = np.sqrt(np.maximum(square - mean**2, 0))
+    varying = deviation > 1e-6
+    scaled = expression[:, varying] @ sp.diags_array(1 / deviation[varying])
+    scaled = sp.csr_matrix(scaled, dtype=np.float32)
+    scaled.data = np.minimum(scaled.data, LARGEST_SCALED)
+    rank = min(components, min(scaled.shape) - 1)
+    if rank < 1:
+        return np.zeros((counts.shape[0], 1), dtype=np.float32)
+    return PCA(rank, svd_solver="arpack", random_state=seed).fit_transform(scaled).astype(np.float32)
+
+
+def nearest_neighbors(points: Float[np.ndarray, "cell component"], neighbors: int) -> Neighbors:
+    """Exact nearest other cells, computed block by block."""
+    cells = len(points)
+    index = np.full((cells, neighbors), NO_NEIGHBOR, dtype=np.int32)
+    distance = np.zeros((cells, neighbors), dtype=np.float32)
+    found = min(neighbors, cells - 1)
+    if found > 0:
+        search = NearestNeighbors(n_neighbors=found, algorithm="brute").fit(points)
+        distance[:, :found], index[:, :found] = search.kneighbors()
+    return Neighbors(index, distance)
+
+
+def leiden_clusters(
+    neighbors: Int[np.ndarray, "cell neighbor"], *, resolution: float, seed: int
+) -> Int[np.ndarray, " cell"]:
+    """Leiden clusters of the graph whose edges weigh the share of neighbors that two cells have in common; 0 is the largest."""
+    cells = len(neighbors)
+    rows, columns = np.nonzero(neighbors >= 0)
+    if len(rows) == 0:
+        return np.zeros(cells, dtype=np.int64)
+    ones = np.ones(len(rows) + cells, dtype=np.float32)
+    to = np.concatenate([neighbors[rows, columns], np.arange(cells)])
+    near = sp.csr_matrix((ones, (np.concatenate([rows, np.arange(cells)]), to)), shape=(cells, cells))
+    shared = sp.triu((near @ near.T).multiply(near + near.T > 0), k=1).tocoo()
+    sizes = np.asarray(near.sum(axis=1)).ravel()
+    weights = shared.data / (sizes[shared.row] + sizes[shared.col] - shared.data)
+    graph = igraph.Graph(n=cells, edges=np.column_stack([shared.row, shared.col]))
+    igraph.set_random_number_generator(random.Random(seed))
+    found = graph.community_leiden("modularity", weights=weights.tolist(), resolution=resolution, n_iterations=2)
+    igraph.set_random_number_generator(random)
+    return _by_size(np.array(found.membership))
+
+
+def merge_clusters(
+    clusters: Int[np.ndarray, " cell"], points: Float[np.ndarray, "cell component"], *, correlation: float
+) -> Int[np.ndarray, " cell"]:
+    """Join clusters whose centroids correlate more than this, also through a third one.
+
+    Source: Methods, "cluster-weighted sampling": clusters are merged above a centroid correlation of 94 %.
+    """
+    count = clusters.max() + 1
+    if count < 2 or points.shape[1] < 3:
+        return clusters
+    centroids = np.stack([points[clusters == cluster].mean(axis=0) for cluster in range(count)])
+    alike = np.nan_to_num(np.corrcoef(centroids)) > correlation
+    return _by_size(connected_components(sp.csr_matrix(alike), directed=False)[1][clusters])
+
+
+def _by_size(clusters: np.ndarray) -> np.ndarray:
+    """Number clusters by falling size, ties by first cell."""
+    _, first, inverse, sizes = np.unique(clusters, return_index=True, return_inverse=True, return_counts=True)
+    order = np.lexsort((first, -sizes))
+    return np.argsort(order)[inverse]
