@@ -139,7 +139,7 @@ def read_networks(prediction: AnnData) -> Iterator[tuple[str, str, AnnData]]:
         inside = np.flatnonzero(prediction.var[f"in_{row['group']}"].to_numpy())
         matrix = prediction.varp[row["key"]]
         block = matrix[inside][:, inside]
-        network = AnnData(obs=prediction.obs, var=prediction.var.iloc[inside][[]])
+        network = AnnData(obs=prediction.obs, var=prediction.var.iloc[inside].filter(["symbol"]))
         network.varp["GRN"] = block.toarray() if sparse.issparse(block) else np.asarray(block)
         yield str(row["group"]), str(row["method"]), network
 

@@ -11,9 +11,11 @@ import pandas as pd
 from anndata import AnnData
 
 from scprint2.baselines import BASELINES
-from scprint2.baselines.training_cells import TrainingCells
+from scprint2.baselines.training_cells import TrainingCells, organism_of
 from scprint2.config.node import Node
 from scprint2.data.corpus import Corpus
+from scprint2.data.genes import read_gene_table
+from scprint2.data.truth import read_truth
 from scprint2.tasks.annotate import AnnotateSettings, predict_cell_types
 from scprint2.tasks.denoise import DenoiseSettings, predict_denoised
 from scprint2.tasks.embed import EmbedSettings, predict_embedding
@@ -43,8 +45,8 @@ class PredictionJob:
     ----------
     cells
         The processed dataset.
-    truth
-        Known edges of a network (TSV with the columns `regulator` and `target`), where there are any.
+    truth, genes
+        Known edges of a network, where there are any, and the gene table of the dataset's organism, which names their ends.
     """
 
     task: str
@@ -53,6 +55,7 @@ class PredictionJob:
     settings: Mapping[str, Any]
     cells: str
     truth: str | None = None
+    genes: str | None = None
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,9 @@ def load_method(*, model: Path | None, baseline: str | None, corpus: Path | None
 def training_cells(corpus: Path) -> TrainingCells:
     """Return the processed datasets of a corpus: `cells.h5ad` beside each of its shards."""
     manifest = Corpus.load(corpus)
-    return TrainingCells(manifest.genes, manifest.labels, tuple(path.parent / "cells.h5ad" for path in manifest.paths))
+    return TrainingCells(
+        manifest.genes, manifest.labels, tuple(shard.folder.parent / "cells.h5ad" for shard in manifest.shards)
+    )
 
 
 def predict(method: Method, jobs: Iterable[PredictionJob], *, out: Path, seed: int) -> list[Path]:
@@ -118,35 +123,11 @@ def _predict_one(method: Method, job: PredictionJob, settings: Node, *, out: Pat
     start = time.perf_counter()
     try:
         prediction = method.tasks[job.task](method.source, adata, settings=settings, seed=seed)
-        if job.truth is not None:
-            prediction.uns["truth"] = read_truth(Path(job.truth), adata)
+        if job.truth is not None and job.genes is not None:
+            prediction.uns["truth"] = read_truth(job.truth, read_gene_table(job.genes, organism=organism_of(adata)))
     except ValueError as error:
         prediction = AnnData(obs=pd.DataFrame(index=pd.Index([], dtype=str)))
         about["failed"] = str(error)
     path = out / job.task / f"{job.dataset}.h5ad"
     write_prediction(path, prediction, about={**about, "seconds": time.perf_counter() - start})
     return path
-
-
-def read_truth(path: Path, adata: AnnData) -> pd.DataFrame:
-    """Read the known edges among the genes of a dataset, named by gene id or by symbol.
-
-    Raises
-    ------
-    ValueError
-        If a column is missing, or no edge lies among the dataset's genes.
-    """
-    table = pd.read_csv(path, sep="\t", dtype=str)
-    if not {"regulator", "target"} <= set(table.columns):
-        raise ValueError(f"{path}: expected the columns 'regulator' and 'target', found {list(table.columns)}")
-    edges = table[["regulator", "target"]]
-    names = {gene: gene for gene in adata.var_names}
-    if "symbol" in adata.var:
-        names = dict(zip(adata.var["symbol"].astype(str), adata.var_names, strict=True)) | names
-    found = edges.apply(lambda column: column.map(names)).dropna().drop_duplicates()
-    if found.empty:
-        raise ValueError(
-            f"{path}: none of {len(edges)} edges lies among the {adata.n_vars} genes of the dataset, such as "
-            f"{edges.iloc[0].tolist() if len(edges) else 'none'}; use gene ids like {adata.var_names[0]!r}"
-        )
-    return found.reset_index(drop=True)

@@ -1,0 +1,132 @@
+"""Figures of the integration benchmark: the table of scores and the embeddings themselves."""
+
+import textwrap
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Num, Shaped
+from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+
+CAPTION = (
+    "A UMAP is a picture, not evidence: distances, sizes and gaps in it mean little. Read the scores; "
+    "the same method would also draw islands for cells that do not differ."
+)
+MOST_COLORS = 20  # more cannot be told apart; the smaller groups are drawn in gray and counted in the legend
+
+
+def umap_coordinates(embedding: Num[np.ndarray, "cell dim"], *, seed: int) -> Float[np.ndarray, "cell 2"]:
+    """Two-dimensional UMAP."""
+    import umap  # its first import takes seconds
+
+    neighbors = min(15, len(embedding) - 1)
+    return umap.UMAP(n_neighbors=neighbors, random_state=seed, n_jobs=1).fit_transform(embedding)  # pyright: ignore[reportReturnType]
+
+
+def embedding_panels(
+    coordinates: Float[np.ndarray, "cell 2"], groups: Mapping[str, Shaped[np.ndarray, " cell"]], *, title: str
+) -> Figure:
+    """Draw one embedding once per way to color it, such as by cell type and by batch."""
+    figure, axes = plt.subplots(1, len(groups), figsize=(6.2 * len(groups), 4.6), squeeze=False, layout="constrained")
+    for axis, (name, values) in zip(axes[0], groups.items(), strict=True):
+        _scatter(axis, coordinates, values.astype(str))
+        axis.set_title(name, loc="left", fontsize=10)
+    figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
+    figure.supxlabel("\n".join(textwrap.wrap(CAPTION, 68 * len(groups))), x=0.01, ha="left", fontsize=8, color="0.35")
+    return figure
+
+
+def _scatter(axis: Axes, coordinates: Float[np.ndarray, "cell 2"], values: Shaped[np.ndarray, " cell"]) -> None:
+    counts = pd.Series(values).value_counts(sort=True)
+    shown = list(counts.index[:MOST_COLORS])
+    colors = plt.get_cmap("tab20" if len(shown) > 10 else "tab10")
+    rest = ~np.isin(values, shown)
+    if rest.any():
+        label = f"{len(counts) - len(shown)} more ({int(rest.sum())})"
+        axis.scatter(*coordinates[rest].T, s=4, color="0.8", label=label, rasterized=True, linewidths=0)
+    for number, name in enumerate(sorted(shown)):
+        inside = values == name
+        axis.scatter(
+            *coordinates[inside].T,
+            s=5,
+            color=colors(number),
+            label=f"{name} ({counts[name]})",
+            rasterized=True,
+            linewidths=0,
+        )
+    axis.set(xticks=[], yticks=[], xlabel="UMAP 1", ylabel="UMAP 2")
+    axis.spines[["top", "right"]].set_visible(False)
+    columns = 1 if len(shown) <= 14 else 2
+    axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=7, markerscale=2.5, ncols=columns)
+
+
+def integration_table(
+    scores: pd.DataFrame, *, parts: Mapping[str, Sequence[str]], totals: Mapping[str, str], title: str
+) -> Figure:
+    """Draw scores as scIB does: a circle per part, a bar per total, one row per dataset.
+
+    Parameters
+    ----------
+    scores
+        Rows are datasets, columns metrics; NaN where a metric failed.
+    parts
+        Heading to its metrics, each in [0, 1]; drawn as circles.
+    totals
+        Metric (in percent) to its heading; drawn as bars.
+    """
+    columns = [metric for metrics in parts.values() for metric in metrics]
+    positions = _positions([len(metrics) for metrics in parts.values()], len(totals))
+    figure, axis = plt.subplots(figsize=(2.6 + 0.66 * len(columns) + 0.95 * len(totals), 2.5 + 0.5 * len(scores)))
+    norm, colors = Normalize(0, 1), plt.get_cmap("viridis")
+    for row, dataset in enumerate(scores.index):
+        for place, metric in zip(positions, columns, strict=False):
+            value = float(scores.loc[dataset, metric])  # pyright: ignore[reportArgumentType]
+            _circle(axis, place, row, value, colors(norm(value)))
+        for place, metric in zip(positions[len(columns) :], totals, strict=True):
+            _bar(axis, place, row, float(scores.loc[dataset, metric]))  # pyright: ignore[reportArgumentType]
+    for place, name in zip(positions, [*columns, *totals.values()], strict=True):
+        axis.text(place, -0.65, name.replace("_", " "), rotation=40, ha="left", va="bottom", fontsize=8)
+    start = 0
+    for heading, metrics in parts.items():
+        middle = np.mean(positions[start : start + len(metrics)])
+        axis.text(middle, len(scores) - 0.35, heading, ha="center", va="top", fontsize=9, fontweight="bold")
+        start += len(metrics)
+    axis.set(xlim=(-0.7, positions[-1] + 1.2), ylim=(len(scores) - 0.1, -0.6), xticks=[])
+    axis.set_yticks(range(len(scores)), scores.index)
+    axis.tick_params(length=0)
+    axis.spines[:].set_visible(False)
+    figure.suptitle(title, x=0.01, ha="left", fontweight="bold", fontsize=10)
+    figure.subplots_adjust(
+        left=1.5 / figure.get_figwidth(), right=0.99, bottom=0.06, top=1 - 1.75 / figure.get_figheight()
+    )
+    return figure
+
+
+def _positions(sizes: Sequence[int], totals: int) -> list[float]:
+    """Where each column stands: parts side by side with gaps between the headings, totals further apart."""
+    places, place = [], 0.0
+    for size in sizes:
+        places += [place + column for column in range(size)]
+        place += size + 0.5
+    return places + [place + 1.5 * column for column in range(totals)]
+
+
+def _circle(axis: Axes, place: float, row: int, value: float, color: tuple[float, ...]) -> None:
+    if np.isnan(value):
+        axis.text(place, row, "failed", ha="center", va="center", fontsize=7, color="0.4", style="italic")
+        return
+    axis.scatter(place, row, s=120 + 330 * np.clip(value, 0, 1), color=color, linewidths=0)
+    axis.text(
+        place, row, f"{value:.2f}", ha="center", va="center", fontsize=7, color="white" if value < 0.7 else "black"
+    )
+
+
+def _bar(axis: Axes, place: float, row: int, value: float) -> None:
+    if np.isnan(value):
+        axis.text(place, row, "failed", ha="left", va="center", fontsize=7, color="0.4", style="italic")
+        return
+    axis.barh(row, 1.2 * value / 100, left=place - 0.4, height=0.6, color="#4477aa")
+    axis.text(place - 0.35, row, f"{value:.1f}", ha="left", va="center", fontsize=8, color="white", fontweight="bold")

@@ -1,0 +1,193 @@
+"""What the notebooks of the gymnasium show: predictions with their scores, laid out for the figures."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from jaxtyping import Bool, Float, Num, Shaped
+
+from scprint2.data import ontology
+from scprint2.metrics.annotation import is_right
+from scprint2.metrics.denoising import spearman
+from scprint2.metrics.embedding import BATCH, BESIDE, BIO, TOTALS
+from scprint2.metrics.networks import rank_edges
+from scprint2.tasks.annotate import TERM, UNKNOWN
+from scprint2.tasks.networks import read_networks
+from scprint2.tasks.predictions import about
+from scprint2.tasks.scores import ancestors, edges_among, score_prediction, score_rows, write_scores
+from scprint2.tasks.selection import dense_counts
+
+Curve = tuple[Float[np.ndarray, " point"], Float[np.ndarray, " point"]]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One prediction with its scores.
+
+    Attributes
+    ----------
+    rows
+        The written rows (`metric`, `value`, `status`, `reason`, `seconds`), one per metric.
+    """
+
+    dataset: str
+    prediction: AnnData
+    rows: pd.DataFrame
+
+    @property
+    def usable(self) -> bool:
+        """Whether the prediction has any content to draw."""
+        return about(self.prediction).get("failed") is None and (self.rows["status"] == "ok").any()
+
+    @property
+    def values(self) -> pd.Series:
+        """Value of each metric, NaN where it failed."""
+        return self.rows.set_index("metric")["value"].astype(float)
+
+
+def score_task(
+    task: str, predictions: str | Iterable[str], scores: str, *, scale: str, variant: str, seed: int
+) -> list[Scored]:
+    """Score the predictions of one task and write `<scores>/<task>/<dataset>.tsv` for each.
+
+    Parameters
+    ----------
+    predictions
+        A folder that holds `<task>/<dataset>.h5ad`, or a list of such files, of which those of this task are taken.
+    """
+    listed = Path(predictions).glob("*/*.h5ad") if isinstance(predictions, str) else map(Path, predictions)
+    done = []
+    for path in sorted(path for path in listed if path.parent.name == task):
+        prediction, found = score_prediction(path)
+        rows = score_rows(prediction, found, scale=scale, variant=variant, seed=seed)
+        write_scores(Path(scores) / task / f"{path.stem}.tsv", rows)
+        table = pd.DataFrame([vars(row) for row in rows])
+        done.append(Scored(path.stem, prediction, table[["metric", "value", "status", "reason", "seconds"]]))
+    if not done:
+        raise ValueError(f"no predictions of the task {task!r} among {predictions}; run `scprint2 predict` first")
+    return done
+
+
+def score_table(scored: Iterable[Scored]) -> pd.DataFrame:
+    """Lay out the values with metrics as rows and datasets as columns; a failed one reads `failed`."""
+    columns = {
+        one.dataset: one.rows.set_index("metric").apply(
+            lambda row: "failed" if row["status"] != "ok" else f"{row['value']:.4g}", axis=1
+        )
+        for one in scored
+    }
+    return pd.DataFrame(columns).rename_axis(index=None)
+
+
+def value_table(scored: Iterable[Scored]) -> pd.DataFrame:
+    """Lay out the values with datasets as rows and metrics as columns, NaN where one failed or was not computed."""
+    table = pd.DataFrame({one.dataset: one.values for one in scored}).T
+    return table.reindex(columns=pd.Index([*BIO, *BATCH, *BESIDE, *TOTALS]))
+
+
+def failures(scored: Iterable[Scored]) -> pd.DataFrame:
+    """List the failed metrics with their reasons."""
+    parts = [one.rows[one.rows["status"] != "ok"].assign(dataset=one.dataset) for one in scored]
+    return pd.concat(parts)[["dataset", "metric", "reason"]].reset_index(drop=True)
+
+
+def usable(scored: Iterable[Scored]) -> Iterator[Scored]:
+    """Yield the predictions that have content to draw."""
+    return (one for one in scored if one.usable)
+
+
+def cell_correlations(prediction: AnnData) -> pd.DataFrame:
+    """Spearman correlation with the full counts of each cell's noisy and denoised profile, over its non-zero entries.
+
+    NaN where a profile is constant, so that it has no order.
+    """
+    full = dense_counts(prediction)
+    columns = {}
+    for layer in ("noisy", "denoised"):
+        values = dense_counts(prediction, layer)
+        columns[layer] = [
+            _correlation(row[truth > 0], truth[truth > 0]) for row, truth in zip(values, full, strict=True)
+        ]
+    return pd.DataFrame(columns, index=prediction.obs_names)
+
+
+def _correlation(values: Num[np.ndarray, " entry"], truth: Num[np.ndarray, " entry"]) -> float:
+    if len(truth) < 2 or np.ptp(truth) == 0 or np.ptp(values) == 0:
+        return float("nan")
+    return spearman(values, truth)
+
+
+def scored_entries(prediction: AnnData) -> dict[str, Num[np.ndarray, " entry"]]:
+    """Full, noisy and denoised values of the entries that are non-zero in the full counts."""
+    full = dense_counts(prediction)
+    layers = {layer: dense_counts(prediction, layer)[full > 0] for layer in ("noisy", "denoised")}
+    return {"full": full[full > 0], **layers}
+
+
+def embedding_groups(prediction: AnnData) -> dict[str, Shaped[np.ndarray, " cell"]]:
+    """Return what to color an embedding by: the name of each cell's type, and its batch."""
+    types = prediction.obs["label"].astype(str)
+    names = {term: ontology.label(term) for term in types.unique()}
+    return {"cell type": types.map(names).to_numpy(), "batch": prediction.obs["batch"].astype(str).to_numpy()}
+
+
+@dataclass(frozen=True)
+class Calls:
+    """The calls of the cells whose type is known, and what the ontology says about the terms."""
+
+    truth: Shaped[np.ndarray, " cell"]
+    prediction: Shaped[np.ndarray, " cell"]
+    confidence: Float[np.ndarray, " cell"]
+    right: Bool[np.ndarray, " cell"]
+    ancestors: Mapping[str, frozenset[str]]
+    names: Mapping[str, str]
+
+
+def annotation_calls(prediction: AnnData) -> Calls:
+    """Return the calls that are scored."""
+    obs = prediction.obs[prediction.obs[TERM].astype(str) != UNKNOWN]
+    truth, called = obs[TERM].astype(str).to_numpy(), obs[f"predicted_{TERM}"].astype(str).to_numpy()
+    above = ancestors(prediction)
+    return Calls(
+        truth=truth,
+        prediction=called,
+        confidence=obs["confidence"].to_numpy(dtype=np.float32),
+        right=is_right(truth, called, ancestors=above),
+        ancestors=above,
+        names={term: str(name) for term, name in prediction.uns["names"].items()},
+    )
+
+
+def precision_recall_curves(prediction: AnnData) -> tuple[dict[str, Curve], dict[str, float]]:
+    """(recall, precision) of each network against the known edges, and their prevalence, by the network's name."""
+    curves, prevalence = {}, {}
+    for group, method, network in read_networks(prediction):
+        ranking = rank_edges(network.varp["GRN"], edges_among(network, prediction))
+        hits, name = np.cumsum(ranking.positives), f"{ontology.label(group)}, {method.replace('_', ' ')}"
+        curves[name] = (hits / hits[-1], hits / ranking.reached)
+        prevalence[name] = ranking.prevalence
+    return curves, prevalence
+
+
+def strongest_edges(prediction: AnnData, *, most: int) -> tuple[str, pd.DataFrame, float]:
+    """Return the first network's name, its strongest edges, and how many known ones as many random edges would hold.
+
+    Edges are those that are scored: from a gene that is a source among the known edges to another gene.
+    """
+    group, method, network = next(read_networks(prediction))
+    edges = edges_among(network, prediction)
+    sources = np.unique(edges[:, 0])
+    scores = np.array(network.varp["GRN"])[sources].astype(float)
+    scores[np.arange(len(sources)), sources] = -np.inf
+    order = np.argsort(-scores, axis=None, kind="stable")[:most]
+    row, column = np.unravel_index(order, scores.shape)
+    known = set(map(tuple, edges.tolist()))
+    names = np.asarray(network.var["symbol"] if "symbol" in network.var else network.var_names, dtype=str)
+    pairs = list(zip(sources[row].tolist(), column.tolist(), strict=True))
+    table = pd.DataFrame([(names[source], names[target]) for source, target in pairs], columns=["regulator", "target"])
+    table = table.assign(score=scores[row, column], known=[pair in known for pair in pairs])
+    expected = len(table) * len(edges) / (scores.size - len(sources))
+    return f"{ontology.label(group)}, {method.replace('_', ' ')}", table, expected
