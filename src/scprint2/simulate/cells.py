@@ -84,7 +84,9 @@ def place_cells(rng: np.random.Generator, obs: pd.DataFrame) -> None:
     types = sorted(obs["cell_type"].unique())
     center = dict(zip(types, np.linspace(0.15, 0.85, len(types)) * SECTION, strict=True))
     obs["x"] = rng.uniform(0, SECTION, len(obs))
-    obs["y"] = np.clip(obs["cell_type"].map(center) + rng.normal(0, 0.12 * SECTION, len(obs)), 0, SECTION)
+    obs["y"] = np.clip(
+        [center[label] for label in obs["cell_type"]] + rng.normal(0, 0.12 * SECTION, len(obs)), 0, SECTION
+    )
 
 
 def draw_perturbations(rng: np.random.Generator, world: World, design: Design, count: int) -> np.ndarray:
@@ -194,6 +196,6 @@ def annotate(rng: np.random.Generator, design: Design, obs: pd.DataFrame) -> np.
     labels = obs["cell_type"].to_numpy(dtype=object)
     coarse = obs["donor"].str.rpartition("-")[2].astype(int).to_numpy() % 3 == 0
     is_coarse = coarse & (rng.random(len(obs)) < 0.5)
-    parents = obs["cell_type"].map(dict(design.parent_labels)).to_numpy(dtype=object)
-    labels = np.where(is_coarse & pd.notna(parents), parents, labels)
+    parents = np.array([design.parent_labels.get(label, label) for label in labels], dtype=object)
+    labels = np.where(is_coarse, parents, labels)
     return np.where(rng.random(len(obs)) < design.unknown_share, UNKNOWN, labels)

@@ -121,15 +121,13 @@ def add_flaws(rng: np.random.Generator, adata: ad.AnnData) -> ad.AnnData:
     chosen = rng.permutation(adata.n_obs)
     share = max(1, adata.n_obs // 100)
     secondary, broken, copied = chosen[:share], chosen[share : 2 * share], chosen[2 * share : 3 * share]
-    adata.obs.iloc[secondary, adata.obs.columns.get_loc("is_primary_data")] = False
+    adata.obs["is_primary_data"] = ~np.isin(np.arange(adata.n_obs), secondary)
     counts = sp.csr_matrix(adata.X).toarray()
     counts[broken] = rng.binomial(counts[broken].astype(np.int64), 0.005)  # almost nothing was captured
     adata.X = sp.csr_matrix(counts)
     copies = adata[np.sort(copied)].copy()
     copies.obs_names = [f"{name}-copy" for name in copies.obs_names]
-    joined = ad.concat([adata, copies], merge="same", uns_merge="same")
-    joined.obs = joined.obs.astype(dict.fromkeys(joined.obs.select_dtypes(object), "category"))
-    return joined
+    return ad.concat([adata, copies], merge="same", uns_merge="same")
 
 
 def move_counts_to_raw(adata: ad.AnnData) -> None:
@@ -137,7 +135,9 @@ def move_counts_to_raw(adata: ad.AnnData) -> None:
     adata.raw = adata.copy()
     counts = sp.csr_matrix(adata.X)
     scale = 1e4 / np.maximum(np.asarray(counts.sum(1)).ravel(), 1)
-    adata.X = sp.csr_matrix((sp.diags(scale) @ counts).log1p().astype(np.float32))
+    normalized = sp.csr_matrix(counts.multiply(scale[:, None]), dtype=np.float32)
+    normalized.data = np.log1p(normalized.data)
+    adata.X = normalized
 
 
 def network_truth(world: World, name: str) -> pd.DataFrame:

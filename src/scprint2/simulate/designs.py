@@ -40,7 +40,7 @@ class Design:
     title: str
     organism: str
     cells: int
-    tissues: Mapping[str, Mapping[str, float]]
+    tissues: Mapping[str, Mapping[str, int | float]]
     donors: int
     assays: tuple[str, ...]
     diseases: tuple[str, ...] = (NORMAL,)

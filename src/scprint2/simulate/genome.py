@@ -36,7 +36,11 @@ class Genome:
 
     def table(self) -> pd.DataFrame:
         """Return the raw gene table in the order of the chromosomes."""
-        return self.frame.sort_values(["chromosome", "start", "gene_id"])[list(TABLE_COLUMNS)].reset_index(drop=True)
+        return (
+            self.frame.sort_values(by=["chromosome", "start", "gene_id"])
+            .reset_index(drop=True)
+            .filter(items=TABLE_COLUMNS)
+        )
 
 
 def is_own(settings: SimulationSettings, organism: str) -> np.ndarray:
@@ -132,6 +136,6 @@ def draw_embedding(
         noise = stream(settings.seed, "embedding", organism).normal(size=family.shape)
         weight = np.abs(regulation[organism][:, : settings.genes])
         pathway = pathways[weight.argmax(0)] * (weight.max(0) > 0)[:, None]
-        values = family + 0.7 * pathway + frame["is_tf"].to_numpy()[:, None] * domain + 0.3 * noise
+        values = family + 0.7 * pathway + np.asarray(frame["is_tf"])[:, None] * domain + 0.3 * noise
         parts.append(pd.DataFrame(values.astype(np.float32), index=pd.Index(frame["gene_id"], name="gene_id")))
     return pd.concat(parts).rename(columns=str)

@@ -32,9 +32,10 @@ def summarize_counts(counts: sp.csr_matrix, *, bins: int = 24) -> CountStatistic
     ValueError
         If the matrix holds fewer than two cells or no count.
     """
-    if counts.shape[0] < 2 or counts.sum() == 0:
-        raise ValueError(f"a matrix of shape {counts.shape} with {counts.sum():.0f} counts; give at least 2 cells and 1 count")
     counts = sp.csr_matrix(counts, dtype=np.float64)
+    number, total = counts.indptr.size - 1, counts.data.sum()
+    if number < 2 or total == 0:
+        raise ValueError(f"a matrix of {number} cells and {total:.0f} counts; give at least 2 cells and 1 count")
     percentile = np.arange(1, 100)
     depth = np.asarray(counts.sum(1)).ravel()
     expressed = np.diff(counts.indptr)
@@ -50,11 +51,11 @@ def summarize_counts(counts: sp.csr_matrix, *, bins: int = 24) -> CountStatistic
     genes = pd.DataFrame(
         {
             "mean": mean,
-            "variance": (square - mean**2) * counts.shape[0] / (counts.shape[0] - 1),
-            "zero_share": 1 - np.asarray((counts > 0).mean(0)).ravel(),
+            "variance": (square - mean**2) * number / (number - 1),
+            "zero_share": 1 - np.bincount(counts.indices[counts.data > 0], minlength=len(mean)) / number,
         }
-    )[mean > 0]
-    return CountStatistics(cells, bin_genes(genes, bins=bins))
+    )
+    return CountStatistics(cells, bin_genes(genes.loc[mean > 0], bins=bins))
 
 
 def bin_genes(genes: pd.DataFrame, *, bins: int) -> pd.DataFrame:

@@ -135,14 +135,14 @@ class Assay:
 
 # Label -> assay. Depths are those of about 900 well-expressed genes, not of a whole transcriptome.
 ASSAYS = {
-    "10x 3' v3": Assay("EFO:0009922", 1600, 0.40, 10.0, 0.10, 0.5),
-    "10x 3' v2": Assay("EFO:0009899", 900, 0.35, 8.0, 0.15, 0.5),
-    "10x 5' v1": Assay("EFO:0011025", 1200, 0.40, 8.0, 0.12, 0.5),
-    "10x multiome": Assay("EFO:0030059", 1000, 0.45, 8.0, 0.15, 0.5, suspension="nucleus"),
-    "inDrop": Assay("EFO:0008780", 900, 0.45, 6.0, 0.20, 0.5),
-    "CEL-seq2": Assay("EFO:0010010", 1500, 0.45, 6.0, 0.15, 0.5),
-    "Smart-seq2": Assay("EFO:0008931", 25000, 0.35, 2.0, 0.60, 6.0, length_bias=0.6),
-    "MERFISH": Assay("EFO:0008992", 800, 0.35, 10.0, 0.05, 0.5, suspension="na"),
+    "10x 3' v3": Assay("EFO:0009922", 1600.0, 0.40, 10.0, 0.10, 0.5),
+    "10x 3' v2": Assay("EFO:0009899", 900.0, 0.35, 8.0, 0.15, 0.5),
+    "10x 5' v1": Assay("EFO:0011025", 1200.0, 0.40, 8.0, 0.12, 0.5),
+    "10x multiome": Assay("EFO:0030059", 1000.0, 0.45, 8.0, 0.15, 0.5, suspension="nucleus"),
+    "inDrop": Assay("EFO:0008780", 900.0, 0.45, 6.0, 0.20, 0.5),
+    "CEL-seq2": Assay("EFO:0010010", 1500.0, 0.45, 6.0, 0.15, 0.5),
+    "Smart-seq2": Assay("EFO:0008931", 25000.0, 0.35, 2.0, 0.60, 6.0, length_bias=0.6),
+    "MERFISH": Assay("EFO:0008992", 800.0, 0.35, 10.0, 0.05, 0.5, suspension="na"),
 }
 
 
