@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from scprint2 import MODEL_REVISION, __version__
+from scprint2.data.corpus import Corpus
 from scprint2.data.vocabulary import GeneVocabulary, LabelVocabulary
 from scprint2.experiment import Experiment, build
 from scprint2.files import read_json, sync, write_json
@@ -98,6 +99,13 @@ def read_tensors(path: Path, *, sha256: str | None) -> dict[str, Tensor]:
         return safetensors.torch.load(content)
     except safetensors.SafetensorError as error:
         raise ValueError(f"{path} is not a safetensors file: {error}") from None
+
+
+def corpus_sha256(corpus: Corpus) -> str:
+    """Return the hash of a corpus' content: its shards, genes, labels and split, wherever they lie."""
+    shards = [(shard.dataset, shard.organism, shard.header_sha256) for shard in corpus.shards]
+    parts = {"shards": shards, "genes": corpus.genes.to_json(), "labels": corpus.labels.to_json()}
+    return hashlib.sha256(json.dumps(parts | {"validation_share": corpus.validation_share}).encode()).hexdigest()
 
 
 def run_key(experiment: Mapping[str, Any], *, seed: int, corpus_sha256: str, embedding: Tensor) -> str:

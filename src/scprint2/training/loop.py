@@ -2,15 +2,17 @@
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from scprint2 import MODEL_REVISION, __version__
+from scprint2.data.batch import CellBatch
 from scprint2.data.corpus import Corpus
 from scprint2.data.gene_embeddings import GeneEmbedding
 from scprint2.data.loader import BatchLoader, ValidationLoader
@@ -19,6 +21,7 @@ from scprint2.training.checkpoint import (
     Checkpoint,
     CheckpointStore,
     ModelParts,
+    corpus_sha256,
     optimizer_tensors,
     publish_model,
     restore_optimizer,
@@ -135,12 +138,16 @@ class Pretraining:
         self.corpus, self.seed, self.gene_embedding, self.stop = corpus, seed, gene_embedding, stop
         self.numerics = choose_numerics(device, precision=self.training.precision)
         embedding = torch.as_tensor(gene_embedding.values)
-        self.model = build(experiment, genes=corpus.genes, labels=corpus.labels, gene_embedding=embedding, seed=seed)
+        self.labels = corpus.select_labels(experiment.data.classes)
+        self.model = build(experiment, genes=corpus.genes, labels=self.labels, gene_embedding=embedding, seed=seed)
         self.model.to(self.numerics.device)
         self.report = ProgressReport(total_steps=self.training.epochs * self.training.steps_per_epoch)
         self.trainer = Trainer(self.model, self.training, numerics=self.numerics, seed=seed, say=self.report.say)
         self.names = ("loss", *self.trainer.terms, "gradient_norm")
-        key = run_key(experiment.model_dump(mode="json"), seed=seed, corpus_sha256=corpus.sha256, embedding=embedding)
+        self.corpus_sha256 = corpus_sha256(corpus)
+        key = run_key(
+            experiment.model_dump(mode="json"), seed=seed, corpus_sha256=self.corpus_sha256, embedding=embedding
+        )
         self.folder = work / key[:16]
         self.store = CheckpointStore(self.folder, key=key)
         self._restore(self.store.newest())
@@ -186,18 +193,40 @@ class Pretraining:
             self._validate()
             self._save()
 
-    def _train_epoch(self) -> None:
-        end = self.epoch * self.training.steps_per_epoch
-        if self.step == end:
-            return
-        loader = BatchLoader(
+    @cached_property
+    def batches(self) -> BatchLoader:
+        """Training batches by step."""
+        return BatchLoader(
             self.corpus,
             self.experiment.data,
             batch_size=self.training.batch_size,
             seed=self.seed,
             device=self.numerics.device,
+            threads=self.loader_threads,
         )
-        with closing(loader.prefetch(self.step)) as batches:
+
+    @cached_property
+    def validation_batches(self) -> ValidationLoader:
+        """Validation batches, the same in every epoch."""
+        return ValidationLoader(
+            self.corpus,
+            self.experiment.data,
+            batches=self.training.validation_batches,
+            batch_size=self.training.batch_size,
+            device=self.numerics.device,
+            threads=self.loader_threads,
+        )
+
+    @property
+    def loader_threads(self) -> int:
+        """Threads that read ahead while a GPU computes; the CPU is busy with the model."""
+        return 2 if self.numerics.device.type == "cuda" else 0
+
+    def _train_epoch(self) -> None:
+        end = self.epoch * self.training.steps_per_epoch
+        if self.step == end:
+            return
+        with closing(cast(Generator[CellBatch], self.batches.prefetch(self.step))) as batches:
             self.meter.start()
             for batch in batches:
                 rate = learning_rate(self.step, self.validation_losses, training=self.training)
@@ -242,15 +271,8 @@ class Pretraining:
 
     def _validate(self) -> None:
         self.meter.start()
-        loader = ValidationLoader(
-            self.corpus,
-            self.experiment.data,
-            batch_size=self.training.batch_size,
-            batches=self.training.validation_batches,
-            device=self.numerics.device,
-        )
         sums, cells = torch.zeros(len(self.names) - 1, device=self.numerics.device), 0
-        for index, batch in enumerate(loader):
+        for index, batch in enumerate(self.validation_batches):
             sums += self.trainer.evaluate(batch, index=index) * len(batch)
             cells += len(batch)
             self._stop_if_asked()
@@ -306,7 +328,7 @@ class Pretraining:
             "model_revision": MODEL_REVISION,
             "seed": self.seed,
             "gene_embedding": self.gene_embedding.source,
-            "corpus": {"name": self.corpus.name, "sha256": self.corpus.sha256},
+            "corpus": {"name": self.corpus.name, "sha256": self.corpus_sha256},
             "precision": self.numerics.precision,
             "requested_precision": self.training.precision,
             "epochs": len(losses),
@@ -322,7 +344,7 @@ class Pretraining:
         }
         cost = self.meter.summary(step=self.step, steps_per_epoch=self.training.steps_per_epoch)
         history = published_history(self.history.path)
-        parts = ModelParts(weights, self.experiment, self.corpus.genes, self.corpus.labels, history, cost, record)
+        parts = ModelParts(weights, self.experiment, self.corpus.genes, self.labels, history, cost, record)
         publish_model(out, parts)
         self.store.keep_only({self.step, self.best_step or 0})
 
