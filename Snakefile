@@ -1,0 +1,34 @@
+from snakemake.utils import min_version, validate
+
+min_version("9.27")
+
+
+configfile: "config/config.yaml"
+
+
+validate(config, "config/schemas/config.schema.json")
+
+
+report: "workflow/report/workflow.rst"
+
+
+# A limit on gpu= counts inside each submission (a group of jobs), not over the whole cluster.
+resource_scopes:
+    gpu="local",
+
+
+include: "rules/common.smk"
+include: "rules/data.smk"
+include: "rules/corpus.smk"
+include: "rules/pretrain.smk"
+include: "rules/gymnasium.smk"
+include: "rules/table.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        "results/table1.csv",
+        "results/table1_long.csv",
+        "results/table1.html",
+        "results/table1.pdf",

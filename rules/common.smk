@@ -1,0 +1,354 @@
+# What all rules share: the configured scale as plain values, and functions from wildcards to files and values. Nothing here may
+# import torch or pandas, because every job on a cluster reads the Snakefile twice.
+import json
+import os
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+from scprint2 import MODEL_REVISION
+from scprint2.config import overlay, tasks
+from scprint2.data import registry
+
+CONFIG = Path("config")
+NEVER = "(?!)"  # a wildcard constraint that nothing meets
+
+# Every job inherits these, on a cluster too: results must not depend on hash order, and nothing may open a window.
+os.environ.update(PYTHONHASHSEED="0", MPLBACKEND="Agg", JAX_PLATFORMS="cpu")
+
+
+# --- the scale: what is there, and what is to be run ---
+
+
+def data_folder():
+    """The user's folder of h5ad files, where the scale reads one."""
+    if SCALE["source"] != "folder":
+        return None
+    if not config["data"]:
+        raise WorkflowError(
+            f"scale {config['scale']!r} reads a folder of h5ad files: add --config data=FOLDER"
+        )
+    if not Path(config["data"]).is_dir():
+        raise WorkflowError(
+            f"data={config['data']!r} is not a folder. Give the folder that holds your h5ad files."
+        )
+    return Path(config["data"])
+
+
+def registry_path(name, default):
+    """A table of the user's own folder where it has one, else the scale's."""
+    own = DATA / name if DATA else None
+    return str(own) if own and own.is_file() else default
+
+
+def simulation_settings():
+    """The numbers of the simulated world, which stand beside the registry of its datasets."""
+    path = Path(SCALE["registry"]).with_name("simulation.yaml")
+    return overlay.read_yaml(path) if SCALE["source"] == "simulate" else {}
+
+
+def selected_variants():
+    """The variants to run, in the order of Table 1."""
+    known = overlay.list_variants(CONFIG)
+    chosen = config["variants"]
+    chosen = (
+        list(known)
+        if chosen == "all"
+        else chosen.split(",") if isinstance(chosen, str) else chosen
+    )
+    unknown = sorted(set(chosen) - set(known))
+    if unknown:
+        raise WorkflowError(f"no variants {unknown}; known: {list(known)}")
+    return [name for name in known if name in chosen]
+
+
+def seeds(row):
+    """The seeds of a variant or a baseline."""
+    return range(config["seeds"] or SCALE["seeds"].get(row, SCALE["seeds"]["default"]))
+
+
+def only_for(source):
+    """A constraint on {scale}: the configured scale if this is its source."""
+    return config["scale"] if SCALE["source"] == source else NEVER
+
+
+def resumptions():
+    """Retries of a training that goes on where the last job stopped.
+
+    Only the main process may retry: the two that run inside a job would start the training again in what is left of its time.
+    """
+    return config["resumptions"] if workflow.is_main_process else 0
+
+
+# --- datasets and organisms ---
+
+
+def is_url(file):
+    return file.startswith(("https://", "http://", "file://"))
+
+
+def organism_name(organism):
+    """An organism's id as part of a file name."""
+    return organism.replace(":", "_")
+
+
+def organism_file(file):
+    """Where an organism's file lies: downloaded, in the user's folder, or among the scale's resources."""
+    if is_url(file):
+        return f"resources/{config['scale']}/genes/{file.rsplit('/', 1)[1]}"
+    return str(DATA / file) if DATA else f"resources/{config['scale']}/{file}"
+
+
+def organism_files(wildcards):
+    """The files that describe an organism: its genes and, where there are any, transcription factors and orthologs."""
+    row = next(
+        row
+        for row in ORGANISMS.values()
+        if organism_name(row.organism) == wildcards.organism
+    )
+    files = {
+        "genes": row.genes,
+        "transcription_factors": row.transcription_factors,
+        "orthologs": row.orthologs,
+    }
+    return {name: organism_file(file) for name, file in files.items() if file}
+
+
+def organism_urls():
+    """The organisms' files that are downloaded, file name to URL."""
+    files = [
+        file
+        for row in ORGANISMS.values()
+        for file in (row.genes, row.transcription_factors, row.orthologs)
+    ]
+    return {file.rsplit("/", 1)[1]: file for file in files if is_url(file)}
+
+
+def dataset_organism(wildcards):
+    return DATASETS[wildcards.dataset].organism
+
+
+def gene_table(wildcards):
+    """The gene table of a dataset's organism."""
+    return f"results/{wildcards.scale}/genes/{organism_name(dataset_organism(wildcards))}.tsv"
+
+
+def dataset_source(wildcards):
+    """What the registry says about where a dataset comes from, by value."""
+    row = DATASETS[wildcards.dataset].to_row()
+    return {
+        name: row[name]
+        for name in ("name", "organism", "url", "file", "sha256", "bytes")
+    }
+
+
+def dataset_content(wildcards):
+    """What the registry says about a dataset that changes what is made of it, by value."""
+    row = DATASETS[wildcards.dataset].to_row()
+    return {
+        name: row[name]
+        for name in ("name", "organism", "batch_key", "label_key", "layers", "subset")
+    }
+
+
+def dataset_sha256(wildcards):
+    """What a dataset's file must hash to; empty where the registry does not say."""
+    return DATASETS[wildcards.dataset].sha256
+
+
+def dataset_truth(wildcards):
+    """The network truth of a dataset, before its genes are mapped."""
+    return (
+        f"resources/{wildcards.scale}/truth/{DATASETS[wildcards.dataset].truth}.tsv.gz"
+    )
+
+
+def folder_file(wildcards):
+    """A dataset's file in the user's folder."""
+    return str(DATA / (DATASETS[wildcards.dataset].file or f"{wildcards.dataset}.h5ad"))
+
+
+def folder_truth(wildcards):
+    """The one file in the user's folder, or below it, that has the name of a network truth."""
+    endings = (".tsv", ".csv", ".tsv.gz", ".csv.gz")
+    found = [
+        path
+        for path in DATA.rglob(f"{wildcards.truth}.*")
+        if path.name.endswith(endings)
+    ]
+    if len(found) != 1:
+        raise WorkflowError(
+            f"network truth {wildcards.truth!r}: {len(found)} files of that name in {DATA}; there must be one, ending {endings}"
+        )
+    return str(found[0])
+
+
+# --- corpora and trainings ---
+
+
+def corpus_organisms(wildcards):
+    """The organisms of a corpus, in the order of the organism registry."""
+    found = {DATASETS[name].organism for name in CORPORA[wildcards.corpus]}
+    return [organism for organism in ORGANISMS if organism in found]
+
+
+def corpus_gene_tables(wildcards):
+    return [
+        f"results/{wildcards.scale}/genes/{organism_name(name)}.tsv"
+        for name in corpus_organisms(wildcards)
+    ]
+
+
+def corpus_shards(wildcards):
+    return [
+        f"results/{wildcards.scale}/datasets/{name}/shard"
+        for name in CORPORA[wildcards.corpus]
+    ]
+
+
+def baseline_corpus(wildcards):
+    """The corpus that baselines learn from: that of the base variant."""
+    return f"results/{wildcards.scale}/corpora/{BASELINE_CORPUS}.json"
+
+
+def baseline_cells(wildcards):
+    """The datasets of that corpus."""
+    return [
+        f"results/{wildcards.scale}/datasets/{name}/cells.h5ad"
+        for name in CORPORA[BASELINE_CORPUS]
+    ]
+
+
+def experiment_corpus(wildcards):
+    """The corpus that a variant is trained on."""
+    return f"results/{wildcards.scale}/corpora/{EXPERIMENTS[wildcards.variant]['data']['corpus']}.json"
+
+
+def experiment_text(wildcards):
+    """The resolved experiment by value: a comment in config/ changes nothing, a changed value changes just its rows."""
+    return json.dumps(EXPERIMENTS[wildcards.variant])
+
+
+# --- the gymnasium ---
+
+
+def job_paths(pattern, jobs):
+    """Fill task and dataset into a pattern, one path per job; other wildcards stay."""
+    return [
+        pattern.replace("{task}", job.task).replace("{dataset}", job.dataset)
+        for job in jobs
+    ]
+
+
+def jobs_of(row):
+    """The predictions of a row: all for a model, those of its task for a baseline."""
+    return [job for job in JOBS if row in EXPERIMENTS or job.task == BASELINES[row][0]]
+
+
+def with_truth(jobs):
+    """The jobs that are scored against a known network."""
+    return [
+        job for job in jobs if job.task == "networks" and DATASETS[job.dataset].truth
+    ]
+
+
+def job_files(jobs):
+    """The processed datasets and the known networks that some jobs read."""
+    cells = job_paths("results/{scale}/datasets/{dataset}/cells.h5ad", jobs)
+    truths = job_paths("results/{scale}/truth/{dataset}.tsv", with_truth(jobs))
+    return list(dict.fromkeys(cells + truths))
+
+
+def job_text(jobs):
+    """What `scprint2 predict` is to do, every setting by value."""
+    plan = []
+    for job in jobs:
+        cells, *truth = (
+            path.format(scale=config["scale"]) for path in job_files([job])
+        )
+        plan.append(
+            job.to_json() | {"cells": cells, "truth": truth[0] if truth else None}
+        )
+    return json.dumps(plan)
+
+
+def find_jobs(wildcards):
+    """The one job that a task and a dataset name."""
+    return [
+        job
+        for job in JOBS
+        if (job.task, job.dataset) == (wildcards.task, wildcards.dataset)
+    ]
+
+
+def find_job_files(wildcards):
+    return [
+        path.format(scale=wildcards.scale) for path in job_files(find_jobs(wildcards))
+    ]
+
+
+def find_job_text(wildcards):
+    return job_text(find_jobs(wildcards))
+
+
+def find_notebook(wildcards):
+    return TASKS[wildcards.task]["notebook"]
+
+
+# --- Table 1 ---
+
+
+def score_files(wildcards):
+    """Every score file of every row and seed."""
+    pattern = "results/{scale}/scores/{variant}/seed_{seed}/{task}/{dataset}.tsv"
+    return [
+        path.format(scale=wildcards.scale, variant=row, seed=seed)
+        for row in [*VARIANTS, *BASELINES]
+        for seed in seeds(row)
+        for path in job_paths(pattern, jobs_of(row))
+    ]
+
+
+def model_folders(wildcards):
+    """Every trained model."""
+    return [
+        f"results/{wildcards.scale}/models/{row}/seed_{seed}"
+        for row in VARIANTS
+        for seed in seeds(row)
+    ]
+
+
+SCALE = overlay.read_scale(CONFIG, config["scale"])
+DATA = data_folder()
+DATASETS = registry.read_registry(registry_path("datasets.tsv", SCALE["registry"]))
+ORGANISMS = registry.read_organisms(registry_path("organisms.tsv", SCALE["organisms"]))
+SIMULATION = simulation_settings()
+CORPORA = SCALE["corpora"]
+
+VARIANTS = selected_variants()
+EXPERIMENTS = {
+    name: overlay.resolve(CONFIG, scale=config["scale"], variant=name)
+    for name in VARIANTS
+}
+TASKS = tasks.read_tasks(CONFIG, scale=config["scale"])["tasks"]
+JOBS = tasks.list_jobs(CONFIG, scale=config["scale"])
+BASELINES = tasks.list_baselines(CONFIG, scale=config["scale"])
+BASELINE_CORPUS = overlay.resolve(CONFIG, scale=config["scale"], variant="base")[
+    "data"
+]["corpus"]
+TEST_DATASETS = sorted({job.dataset for job in JOBS})
+
+MODEL_ROWS = "|".join(VARIANTS)
+BASELINE_ROWS = "|".join(BASELINES) or NEVER
+MERGED = config["scale"] if SCALE["merged"] else NEVER
+SEPARATE = NEVER if SCALE["merged"] else config["scale"]
+
+
+wildcard_constraints:
+    scale=config["scale"],
+    variant=f"{MODEL_ROWS}|{BASELINE_ROWS}",
+    seed=r"\d+",
+    task="|".join(TASKS),
+    dataset="|".join(DATASETS),
+    organism="|".join(map(organism_name, ORGANISMS)),
+    corpus="|".join(CORPORA),

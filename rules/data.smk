@@ -1,0 +1,188 @@
+# From sources to processed datasets. Which of the first rules makes resources/<scale>/ is the scale's `source`.
+
+
+rule simulate_organisms:
+    output:
+        genes=[
+            f"resources/{{scale}}/{row.genes}"
+            for row in ORGANISMS.values()
+            if not is_url(row.genes)
+        ],
+        embedding="resources/{scale}/gene_embedding.parquet",
+    log:
+        "results/{scale}/logs/simulate_organisms.log",
+    wildcard_constraints:
+        scale=only_for("simulate"),
+    conda:
+        "../envs/scprint2.yaml"
+    params:
+        simulation=SIMULATION,
+    script:
+        "../workflow/scripts/simulate_organisms.py"
+
+
+rule simulate_dataset:
+    output:
+        "resources/{scale}/datasets/{dataset}.h5ad",
+    log:
+        "results/{scale}/logs/simulate_dataset/{dataset}.log",
+    wildcard_constraints:
+        scale=only_for("simulate"),
+    conda:
+        "../envs/scprint2.yaml"
+    params:
+        simulation=SIMULATION,
+    script:
+        "../workflow/scripts/simulate_dataset.py"
+
+
+rule simulate_truth:
+    output:
+        "resources/{scale}/truth/{truth}.tsv.gz",
+    log:
+        "results/{scale}/logs/simulate_truth/{truth}.log",
+    wildcard_constraints:
+        scale=only_for("simulate"),
+    conda:
+        "../envs/scprint2.yaml"
+    params:
+        simulation=SIMULATION,
+    script:
+        "../workflow/scripts/simulate_truth.py"
+
+
+rule download_dataset:
+    output:
+        "resources/{scale}/datasets/{dataset}.h5ad",
+    log:
+        "results/{scale}/logs/download_dataset/{dataset}.log",
+    wildcard_constraints:
+        scale=only_for("download"),
+    conda:
+        "../envs/scprint2.yaml"
+    params:
+        dataset=dataset_source,
+    script:
+        "../workflow/scripts/download_dataset.py"
+
+
+rule download_organism_file:
+    output:
+        "resources/{scale}/genes/{file}",
+    log:
+        "results/{scale}/logs/download_organism_file/{file}.log",
+    wildcard_constraints:
+        scale=(
+            config["scale"]
+            if any(is_url(row.genes) for row in ORGANISMS.values())
+            else NEVER
+        ),
+        file=r"[A-Za-z0-9_.-]+",
+    conda:
+        "../envs/scprint2.yaml"
+    params:
+        url=lookup(dpath="{file}", within=organism_urls()),
+    script:
+        "../workflow/scripts/download_organism_file.py"
+
+
+rule link_dataset:
+    input:
+        folder_file,
+    output:
+        "resources/{scale}/datasets/{dataset}.h5ad",
+    log:
+        "results/{scale}/logs/link_dataset/{dataset}.log",
+    wildcard_constraints:
+        scale=only_for("folder"),
+    conda:
+        "../envs/scprint2.yaml"
+    params:
+        sha256=dataset_sha256,
+    script:
+        "../workflow/scripts/link_file.py"
+
+
+rule link_truth:
+    input:
+        folder_truth,
+    output:
+        "resources/{scale}/truth/{truth}.tsv.gz",
+    log:
+        "results/{scale}/logs/link_truth/{truth}.log",
+    wildcard_constraints:
+        scale=only_for("folder"),
+    conda:
+        "../envs/scprint2.yaml"
+    params:
+        sha256="",
+    script:
+        "../workflow/scripts/link_file.py"
+
+
+rule build_gene_table:
+    input:
+        unpack(organism_files),
+    output:
+        "results/{scale}/genes/{organism}.tsv",
+    log:
+        "results/{scale}/logs/build_gene_table/{organism}.log",
+    conda:
+        "../envs/scprint2.yaml"
+    params:
+        organism=lookup(
+            dpath="{organism}", within={organism_name(o): o for o in ORGANISMS}
+        ),
+    script:
+        "../workflow/scripts/build_gene_table.py"
+
+
+rule preprocess_dataset:
+    input:
+        raw="resources/{scale}/datasets/{dataset}.h5ad",
+        genes=gene_table,
+    output:
+        cells="results/{scale}/datasets/{dataset}/cells.h5ad",
+        genes="results/{scale}/datasets/{dataset}/genes.tsv",
+        quality="results/{scale}/datasets/{dataset}/qc.json",
+    log:
+        "results/{scale}/logs/preprocess_dataset/{dataset}.log",
+    conda:
+        "../envs/scprint2.yaml"
+    params:
+        dataset=dataset_content,
+        settings=SCALE["preprocessing"],
+    script:
+        "../workflow/scripts/preprocess_dataset.py"
+
+
+rule build_shard:
+    input:
+        cells="results/{scale}/datasets/{dataset}/cells.h5ad",
+        genes=gene_table,
+    output:
+        directory("results/{scale}/datasets/{dataset}/shard"),
+    log:
+        "results/{scale}/logs/build_shard/{dataset}.log",
+    conda:
+        "../envs/scprint2.yaml"
+    params:
+        validation_share=SCALE["constants"]["validation_share"],
+    script:
+        "../workflow/scripts/build_shard.py"
+
+
+rule build_truth:
+    input:
+        truth=dataset_truth,
+        genes=gene_table,
+    output:
+        "results/{scale}/truth/{dataset}.tsv",
+    log:
+        "results/{scale}/logs/build_truth/{dataset}.log",
+    conda:
+        "../envs/scprint2.yaml"
+    params:
+        organism=dataset_organism,
+    script:
+        "../workflow/scripts/build_truth.py"

@@ -1,0 +1,172 @@
+# What the trained models and the baselines can do: predictions, then scores in executed notebooks. Where models are tiny (`merged`
+# of the scale) both are one job per row and seed; else a job per task and dataset, predictions on GPUs and scores on CPUs. The
+# rows of baselines have the baseline's name in the place of the variant's.
+
+
+rule predict_and_evaluate:
+    input:
+        model="results/{scale}/models/{variant}/seed_{seed}",
+        files=job_files(JOBS),
+        notebooks=[task["notebook"] for task in TASKS.values()],
+        runner="workflow/scripts/run_notebook.py",
+    output:
+        predictions=job_paths(
+            "results/{scale}/predictions/{variant}/seed_{seed}/{task}/{dataset}.h5ad",
+            JOBS,
+        ),
+        scores=job_paths(
+            "results/{scale}/scores/{variant}/seed_{seed}/{task}/{dataset}.tsv", JOBS
+        ),
+        notebook="reports/{scale}/{variant}/seed_{seed}/gymnasium.ipynb",
+        page=report(
+            "reports/{scale}/{variant}/seed_{seed}/gymnasium.html",
+            caption="../workflow/report/gymnasium.rst",
+            category="Gymnasium",
+            labels={"row": "{variant}", "seed": "{seed}"},
+        ),
+    log:
+        text="results/{scale}/logs/predict_and_evaluate/{variant}/seed_{seed}.log",
+        notebook="results/{scale}/logs/predict_and_evaluate/{variant}/seed_{seed}.ipynb",
+    wildcard_constraints:
+        scale=MERGED,
+        variant=MODEL_ROWS,
+    conda:
+        "../envs/notebooks.yaml"
+    params:
+        jobs=job_text(JOBS),
+        predictions="results/{scale}/predictions/{variant}/seed_{seed}",
+        scores="results/{scale}/scores/{variant}/seed_{seed}",
+    shell:
+        "(scprint2 predict --model {input.model} --jobs {params.jobs:q} --seed {wildcards.seed}"
+        " --out {params.predictions}"
+        " && python {input.runner} {input.notebooks} --log {log.notebook} --out {output.notebook}"
+        " --predictions {output.predictions} --parameters scores={params.scores} scale={wildcards.scale}"
+        " variant={wildcards.variant} seed={wildcards.seed}) > {log.text} 2>&1"
+
+
+for baseline, (task, _) in BASELINES.items():
+
+    rule:
+        name:
+            f"predict_and_evaluate_{baseline}"
+        input:
+            corpus=baseline_corpus,
+            train=baseline_cells,
+            files=job_files(jobs_of(baseline)),
+            notebooks=TASKS[task]["notebook"],
+            runner="workflow/scripts/run_notebook.py",
+        output:
+            predictions=job_paths(
+                "results/{scale}/predictions/{variant}/seed_{seed}/{task}/{dataset}.h5ad",
+                jobs_of(baseline),
+            ),
+            scores=job_paths(
+                "results/{scale}/scores/{variant}/seed_{seed}/{task}/{dataset}.tsv",
+                jobs_of(baseline),
+            ),
+            notebook=f"reports/{{scale}}/{{variant}}/seed_{{seed}}/{task}.ipynb",
+            page=report(
+                f"reports/{{scale}}/{{variant}}/seed_{{seed}}/{task}.html",
+                caption="../workflow/report/gymnasium.rst",
+                category="Gymnasium",
+                labels={"row": "{variant}", "seed": "{seed}"},
+            ),
+        log:
+            text="results/{scale}/logs/predict_and_evaluate/{variant}/seed_{seed}.log",
+            notebook="results/{scale}/logs/predict_and_evaluate/{variant}/seed_{seed}.ipynb",
+        wildcard_constraints:
+            scale=MERGED,
+            variant=baseline,
+        conda:
+            "../envs/notebooks.yaml"
+        params:
+            jobs=job_text(jobs_of(baseline)),
+            predictions="results/{scale}/predictions/{variant}/seed_{seed}",
+            scores="results/{scale}/scores/{variant}/seed_{seed}",
+        shell:
+            "(scprint2 predict --baseline {wildcards.variant} --corpus {input.corpus} --jobs {params.jobs:q}"
+            " --seed {wildcards.seed} --out {params.predictions}"
+            " && python {input.runner} {input.notebooks} --log {log.notebook} --out {output.notebook}"
+            " --predictions {output.predictions} --parameters scores={params.scores} scale={wildcards.scale}"
+            " variant={wildcards.variant} seed={wildcards.seed}) > {log.text} 2>&1"
+
+
+rule predict:
+    input:
+        model="results/{scale}/models/{variant}/seed_{seed}",
+        files=find_job_files,
+    output:
+        "results/{scale}/predictions/{variant}/seed_{seed}/{task}/{dataset}.h5ad",
+    log:
+        "results/{scale}/logs/predict/{variant}/seed_{seed}/{task}/{dataset}.log",
+    wildcard_constraints:
+        scale=SEPARATE,
+        variant=MODEL_ROWS,
+    group:
+        "predict_{variant}_{seed}"
+    conda:
+        "../envs/scprint2.yaml"
+    params:
+        jobs=find_job_text,
+        predictions="results/{scale}/predictions/{variant}/seed_{seed}",
+    shell:
+        "scprint2 predict --model {input.model} --jobs {params.jobs:q} --seed {wildcards.seed}"
+        " --out {params.predictions} > {log} 2>&1"
+
+
+rule predict_baseline:
+    input:
+        corpus=baseline_corpus,
+        train=baseline_cells,
+        files=find_job_files,
+    output:
+        "results/{scale}/predictions/{variant}/seed_{seed}/{task}/{dataset}.h5ad",
+    log:
+        "results/{scale}/logs/predict_baseline/{variant}/seed_{seed}/{task}/{dataset}.log",
+    wildcard_constraints:
+        scale=SEPARATE,
+        variant=BASELINE_ROWS,
+    conda:
+        "../envs/notebooks.yaml"
+    params:
+        jobs=find_job_text,
+        predictions="results/{scale}/predictions/{variant}/seed_{seed}",
+    shell:
+        "scprint2 predict --baseline {wildcards.variant} --corpus {input.corpus} --jobs {params.jobs:q}"
+        " --seed {wildcards.seed} --out {params.predictions} > {log} 2>&1"
+
+
+rule evaluate:
+    input:
+        prediction="results/{scale}/predictions/{variant}/seed_{seed}/{task}/{dataset}.h5ad",
+        notebook=find_notebook,
+        runner="workflow/scripts/run_notebook.py",
+    output:
+        scores="results/{scale}/scores/{variant}/seed_{seed}/{task}/{dataset}.tsv",
+        notebook="reports/{scale}/{variant}/seed_{seed}/{task}/{dataset}.ipynb",
+        page=report(
+            "reports/{scale}/{variant}/seed_{seed}/{task}/{dataset}.html",
+            caption="../workflow/report/gymnasium.rst",
+            category="Gymnasium",
+            labels={
+                "row": "{variant}",
+                "seed": "{seed}",
+                "task": "{task}",
+                "dataset": "{dataset}",
+            },
+        ),
+    log:
+        text="results/{scale}/logs/evaluate/{variant}/seed_{seed}/{task}/{dataset}.log",
+        notebook="results/{scale}/logs/evaluate/{variant}/seed_{seed}/{task}/{dataset}.ipynb",
+    wildcard_constraints:
+        scale=SEPARATE,
+    group:
+        "evaluate_{variant}_{seed}"
+    conda:
+        "../envs/notebooks.yaml"
+    params:
+        scores="results/{scale}/scores/{variant}/seed_{seed}",
+    shell:
+        "python {input.runner} {input.notebook} --log {log.notebook} --out {output.notebook}"
+        " --predictions {input.prediction} --parameters scores={params.scores} scale={wildcards.scale}"
+        " variant={wildcards.variant} seed={wildcards.seed} > {log.text} 2>&1"

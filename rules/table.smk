@@ -1,0 +1,38 @@
+# Scores and costs to Table 1.
+
+
+rule table1:
+    input:
+        scores=score_files,
+        models=model_folders,
+    output:
+        table="results/{scale}/table1.csv",
+        long="results/{scale}/table1_long.csv",
+        html=report(
+            "results/{scale}/table1.html",
+            caption="../workflow/report/table1.rst",
+            category="Table 1",
+        ),
+        pdf="results/{scale}/table1.pdf",
+    log:
+        "results/{scale}/logs/table1.log",
+    conda:
+        "../envs/scprint2.yaml"
+    script:
+        "../workflow/scripts/write_table1.py"
+
+
+rule publish_table1:
+    input:
+        expand("results/{scale}/{{table}}", scale=config["scale"]),
+    output:
+        "results/{table}",
+    log:
+        "results/logs/publish_{table}.log",
+    wildcard_constraints:
+        table=r"table1(_long)?\.(csv|html|pdf)",
+    localrule: True
+    conda:
+        "../envs/scprint2.yaml"
+    shell:
+        "cp {input} {output}.tmp 2> {log} && mv {output}.tmp {output} 2>> {log}"
