@@ -1,0 +1,275 @@
+"""Batches of training and validation: the batch of step t is a pure function of (seed, t), whatever the threads and ranks."""
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from pydantic import Field, field_validator
+
+from scprint2.config.node import Node
+from scprint2.data.batch import CellBatch
+from scprint2.data.collate import RaggedCells, collate
+from scprint2.data.context import GenesConfig, GeneSpace, RandomExpressedGenes
+from scprint2.data.corpus import Corpus
+from scprint2.data.neighbors import MetacellsConfig, NeighborsConfig, fill_neighbors
+from scprint2.data.sampler import ConstantSaturation, CurriculumSaturation, GroupSampler, SamplingConfig, generator
+from scprint2.data.shard import TRAINING, VALIDATION, Rows
+from scprint2.data.vocabulary import CLASSES
+from scprint2.randomness import stream
+
+VALIDATION_SEED = 0  # the same validation batches for every seed of a training
+
+__all__ = ["BatchLoader", "DataConfig", "RaggedCells", "ValidationLoader", "collate", "context_size"]
+
+
+class DataConfig(Node):
+    """What a model is trained on: corpus, classes, genes in context, which cells, and what comes with a cell."""
+
+    corpus: str = Field(pattern=r"^[a-z0-9_-]+$")
+    classes: tuple[str, ...] = Field(min_length=1)
+    genes: GenesConfig
+    sampling: SamplingConfig
+    neighbors: NeighborsConfig
+    metacells: MetacellsConfig
+
+    @field_validator("classes")
+    @classmethod
+    def _known(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
+        if set(classes) - set(CLASSES) or len(set(classes)) < len(classes):
+            raise ValueError(f"classes {list(classes)}: each name once, out of {list(CLASSES)}")
+        return classes
+
+
+def context_size(config: GenesConfig, corpus: Corpus) -> int:
+    """Return the genes in context: as configured, or all genes of the organism with the fewest."""
+    spans = [corpus.genes.span(organism) for organism in corpus.organisms]
+    return min(config.max_genes, *(stop - start for start, stop in spans))
+
+
+class BatchLoader:
+    """Batches of training cells.
+
+    Parameters
+    ----------
+    corpus, config
+        Where cells come from and how they are drawn.
+    batch_size
+        Cells of the global batch, all ranks together.
+    seed
+        Key of all draws, together with the step.
+    device
+        Where batches are made.
+    rank, world
+        This process gets the rank-th of `world` equal parts of the global batch.
+    threads
+        Threads that read ahead in `prefetch`; 0 reads when asked.
+
+    Raises
+    ------
+    ValueError
+        If the batch cannot be divided among the ranks, or the corpus lacks a class or has no cells.
+    """
+
+    split = TRAINING
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        config: DataConfig,
+        *,
+        batch_size: int,
+        seed: int,
+        device: torch.device | str = "cpu",
+        rank: int = 0,
+        world: int = 1,
+        threads: int = 0,
+    ):
+        if batch_size % world or not 0 <= rank < world:
+            raise ValueError(
+                f"batch of {batch_size} cells, rank {rank} of {world}: the batch must divide by the ranks."
+            )
+        self.corpus = corpus
+        self.config = config
+        self.labels = corpus.select_labels(config.classes)
+        self.batch_size = batch_size
+        self.seed = seed
+        self.part = slice(rank * batch_size // world, (rank + 1) * batch_size // world)
+        self.threads = threads
+        self.device = torch.device(device)
+        self.selector = RandomExpressedGenes(context_size(config.genes, corpus))
+        self.space = GeneSpace.build(
+            corpus.genes, [(shard.organism, shard.measured) for shard in corpus.shards], device=device
+        )
+        sampling = config.sampling
+        self.sampler = GroupSampler(
+            corpus,
+            groups=sampling.groups,
+            saturation=self._saturation(),
+            depth=sampling.depth,
+            seed=seed,
+            split=self.split,
+        )
+        self._class_columns = [CLASSES.index(name) for name in config.classes]
+        self._codes, self._code_starts = self._label_codes()
+
+    def batch(self, step: int) -> CellBatch:
+        """Return this rank's part of the batch of a step."""
+        return self.collate(self.read(step), step)
+
+    def prefetch(self, first_step: int) -> Iterator[CellBatch]:
+        """Yield the batches of `first_step` and all steps after it, read ahead by the threads."""
+        if self.threads == 0:
+            while True:
+                yield self.batch(first_step)
+                first_step += 1
+        pool = ThreadPoolExecutor(self.threads, thread_name_prefix="loader")
+        try:
+            ahead: deque[Future[RaggedCells]] = deque()
+            for step in range(first_step, first_step + 2 * self.threads):
+                ahead.append(pool.submit(self.read, step))
+            while True:
+                ragged = ahead.popleft().result()
+                ahead.append(pool.submit(self.read, first_step + 2 * self.threads))
+                yield self.collate(ragged, first_step)
+                first_step += 1
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def read(self, step: int) -> RaggedCells:
+        """Return the cells of this rank's part as they are on the disk."""
+        cells = self.sampler.draw(step, self.batch_size)[self.part]
+        melted = self.config.metacells.draw(generator(self.seed, step, "metacells"), self.batch_size)[self.part]
+        number = self._number_of_neighbors(step)
+        shard, row = self.corpus.locate(cells)
+        shards = self.corpus.shards
+        labels = np.stack([shards[s].label[r] for s, r in zip(shard.tolist(), row.tolist(), strict=True)])
+        rows = self.corpus.read(cells)
+        neighbors = self.corpus.read(np.empty(0, np.int64))
+        distances = np.zeros((len(cells), 0), np.float32)
+        if number or melted.any():
+            neighbor, distance = self._neighbors(cells)
+            rows = self._melt(rows, cells, neighbor, np.flatnonzero(melted))
+            place = fill_neighbors(neighbor, number=number)
+            known = place >= 0
+            distances = np.where(known, np.take_along_axis(distance, place, axis=1), 0).astype(np.float32)
+            neighbors = self.corpus.read(np.where(known, np.take_along_axis(neighbor, place, axis=1), -1).reshape(-1))
+        return RaggedCells(
+            cells=rows,
+            neighbors=neighbors,
+            neighbor_distances=distances,
+            profile=shard,
+            labels=self._encode(shard, labels[:, self._class_columns]),
+            space=self.space,
+            first=self.part.start,
+            total=self.batch_size,
+        )
+
+    def collate(self, ragged: RaggedCells, step: int) -> CellBatch:
+        """Choose the genes of a step's cells and make the batch on the device."""
+        return collate(ragged, selector=self.selector, generator=stream(self.seed, step, "genes", device=self.device))
+
+    def _saturation(self) -> ConstantSaturation | CurriculumSaturation:
+        return self.config.sampling.saturation
+
+    def _number_of_neighbors(self, step: int) -> int:
+        return self.config.neighbors.draw(generator(self.seed, step, "neighbors"))
+
+    def _label_codes(self) -> tuple[Int[np.ndarray, " code"], Int[np.ndarray, "shard class"]]:
+        """Return the code of each shard's terms, unknown first, in one array, and where each shard and class begins."""
+        parts = [
+            np.concatenate([[-1], table.encode(shard.terms[table.name])])
+            for shard in self.corpus.shards
+            for table in self.labels.tables
+        ]
+        starts = np.cumsum([0] + [len(part) for part in parts[:-1]])
+        return np.concatenate(parts).astype(np.int64), starts.reshape(len(self.corpus.shards), -1)
+
+    def _encode(
+        self, shard: Int[np.ndarray, " cell"], labels: Int[np.ndarray, "cell class"]
+    ) -> Int[np.ndarray, "cell class"]:
+        """Turn a shard's codes of terms into those of the corpus."""
+        return self._codes[self._code_starts[shard] + labels + 1]
+
+    def _neighbors(
+        self, cells: Int[np.ndarray, " cell"]
+    ) -> tuple[Int[np.ndarray, "cell neighbor"], Float[np.ndarray, "cell neighbor"]]:
+        """Return the stored neighbors, as numbers in the corpus (-1 for none), and their distances."""
+        shard, row = self.corpus.locate(cells)
+        where = list(zip(shard.tolist(), row.tolist(), strict=True))
+        neighbor = np.stack([self.corpus.shards[s].neighbor[r] for s, r in where]).astype(np.int64)
+        distance = np.stack([self.corpus.shards[s].distance[r] for s, r in where])
+        return np.where(neighbor >= 0, neighbor + self.corpus.starts[shard][:, None], -1), distance
+
+    def _melt(
+        self,
+        rows: Rows,
+        cells: Int[np.ndarray, " cell"],
+        neighbor: Int[np.ndarray, "cell neighbor"],
+        melted: Int[np.ndarray, " melted"],
+    ) -> Rows:
+        """Replace some cells by meta-cells of the cell and its neighbors."""
+        if len(melted) == 0:
+            return rows
+        genes, counts = (np.split(values, rows.indptr[1:-1]) for values in (rows.gene, rows.count))
+        for place in melted:
+            members = np.append(cells[place], neighbor[place][neighbor[place] >= 0])
+            row = self.config.metacells.melt(self.corpus.read(members), genes=self.space.width)
+            genes[place], counts[place] = row.gene, row.count
+        indptr = np.concatenate([[0], np.cumsum([len(gene) for gene in genes])])
+        return Rows(indptr, np.concatenate(genes), np.concatenate(counts))
+
+
+class ValidationLoader(BatchLoader):
+    """Batches of validation cells: the same ones at every call and for every seed, drawn like training batches at their end.
+
+    The number of neighbors is the largest that training uses.
+
+    Parameters
+    ----------
+    batches
+        Number of batches.
+    corpus, config, batch_size, device, rank, world, threads
+        As in `BatchLoader`.
+    """
+
+    split = VALIDATION
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        config: DataConfig,
+        *,
+        batches: int,
+        batch_size: int,
+        device: torch.device | str = "cpu",
+        rank: int = 0,
+        world: int = 1,
+        threads: int = 0,
+    ):
+        super().__init__(
+            corpus,
+            config,
+            batch_size=batch_size,
+            seed=VALIDATION_SEED,
+            device=device,
+            rank=rank,
+            world=world,
+            threads=threads,
+        )
+        self.batches = batches
+
+    def __len__(self) -> int:
+        return self.batches
+
+    def __iter__(self) -> Iterator[CellBatch]:
+        return islice(self.prefetch(0), self.batches)
+
+    def _saturation(self) -> ConstantSaturation | CurriculumSaturation:
+        return ConstantSaturation(kind="constant", value=self.config.sampling.saturation.final)
+
+    def _number_of_neighbors(self, step: int) -> int:
+        return self.config.neighbors.most

@@ -1,0 +1,268 @@
+"""Which cells a batch holds: weighted random draws with replacement, a pure function of (seed, step).
+
+Cells are stored sorted by stratum and level of non-zero genes, so that a draw needs tables of strata only, never one of cells:
+first a group, then one of its blocks (a stratum at a level), then a cell of the block.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, Literal
+
+import numpy as np
+from jaxtyping import Float, Int
+from pydantic import Field, field_validator
+
+from scprint2.config.node import Node
+from scprint2.data.corpus import Corpus
+from scprint2.data.shard import TRAINING, VALIDATION, Shard
+from scprint2.data.vocabulary import CLASSES
+
+CLUSTERS = ("cluster", "cell_type_cluster")  # what cells can be grouped by beside their labels
+CURRICULUM_STAGES = 1000  # a growing saturation changes at most this often: group weights are computed at each change
+PURPOSES = {"cells": 0, "neighbors": 1, "metacells": 2}  # separate streams of random numbers of one step
+
+
+class ConstantSaturation(Node):
+    """S1 of "Weighted sampling" stays the same."""
+
+    kind: Literal["constant"]
+    value: float = Field(gt=0)
+
+    def at(self, step: int) -> float:
+        """Return S1 at a step."""
+        return self.value
+
+    @property
+    def final(self) -> float:
+        """S1 at the end."""
+        return self.value
+
+
+class CurriculumSaturation(Node):
+    """S1 grows linearly from `start` to `stop` over the first `steps` steps, in at most 1,000 stages. D21.
+
+    Source: Methods, "Database and sampling".
+    """
+
+    kind: Literal["curriculum"]
+    start: float = Field(gt=0)
+    stop: float = Field(gt=0)
+    steps: int = Field(ge=1)
+
+    def at(self, step: int) -> float:
+        """Return S1 at a step."""
+        stage = min(step, self.steps) * CURRICULUM_STAGES // self.steps
+        return self.start + (self.stop - self.start) * stage / CURRICULUM_STAGES
+
+    @property
+    def final(self) -> float:
+        """S1 at the end."""
+        return self.stop
+
+
+class NoDepth(Node):
+    """Cells of a group are equally likely."""
+
+    kind: Literal["none"]
+
+
+class SigmoidDepth(Node):
+    """A cell's weight grows with its non-zero genes: 1 + (scale - 1) · sigmoid(steepness · (nnz - midpoint)).
+
+    Source: Methods, "Depth-weighted sampling", algorithm `scale_nnz`.
+    """
+
+    kind: Literal["sigmoid"]
+    midpoint: float = Field(ge=0)
+    steepness: float = Field(gt=0)
+    scale: float = Field(ge=1)
+
+    def weight(self, nnz: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+        """Return the weight of cells with `nnz` non-zero genes."""
+        return 1 + (self.scale - 1) / (1 + np.exp(-self.steepness * (nnz - self.midpoint)))
+
+
+class GroupedSampling(Node):
+    """With replacement; a cell in a group of c cells has weight S1 / (c + S1), times its depth weight.
+
+    Groups are the distinct tuples of what `groups` names: label classes, `cluster`, `cell_type_cluster`. They span datasets.
+
+    Source: Methods, "Weighted sampling", "Cluster-weighted sampling", "Depth-weighted sampling".
+    """
+
+    kind: Literal["grouped"]
+    groups: tuple[str, ...] = Field(min_length=1)
+    saturation: Annotated[ConstantSaturation | CurriculumSaturation, Field(discriminator="kind")]
+    depth: Annotated[NoDepth | SigmoidDepth, Field(discriminator="kind")]
+
+    @field_validator("groups")
+    @classmethod
+    def _known(cls, groups: tuple[str, ...]) -> tuple[str, ...]:
+        known = (*CLASSES, *CLUSTERS)
+        unknown = [name for name in groups if name not in known]
+        if unknown or len(set(groups)) < len(groups):
+            raise ValueError(f"groups {list(groups)}: each name once, out of {list(known)}")
+        return groups
+
+
+SamplingConfig = GroupedSampling
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Runs of cells that are equally likely, sorted by group.
+
+    Attributes
+    ----------
+    first, cells
+        First cell (its number in the corpus) and number of cells of each block.
+    cumulative
+        Sum of the depth weights of the cells of all blocks up to and including this one.
+    group_block
+        Where each group's blocks begin; one more at the end.
+    group_cells
+        Cells of each group.
+    """
+
+    first: Int[np.ndarray, " block"]
+    cells: Int[np.ndarray, " block"]
+    cumulative: Float[np.ndarray, " block"]
+    group_block: Int[np.ndarray, " boundary"]
+    group_cells: Float[np.ndarray, " group"]
+
+    @classmethod
+    def build(
+        cls,
+        group: Int[np.ndarray, " block"],
+        first: Int[np.ndarray, " block"],
+        cells: Int[np.ndarray, " block"],
+        *,
+        weight: Float[np.ndarray, " block"] | None,
+    ) -> "Blocks":
+        """Sort blocks by group; `weight` is the depth weight of a cell of each block, None where all are 1."""
+        order = np.argsort(group, kind="stable")
+        order = order[cells[order] > 0]
+        group, cells = group[order], cells[order]
+        used, group_block = np.unique(group, return_index=True)
+        small = np.int64 if first.max(initial=0) >= 2**31 else np.int32
+        return cls(
+            first=first[order].astype(small),
+            cells=cells.astype(np.int32),
+            cumulative=np.cumsum(cells if weight is None else cells * weight[order], dtype=np.float64),
+            group_block=np.append(group_block, len(order)),
+            group_cells=np.add.reduceat(cells, group_block, dtype=np.float64) if len(used) else np.empty(0),
+        )
+
+    @cached_property
+    def group_bounds(self) -> Float[np.ndarray, " boundary"]:
+        """Value of `cumulative` before each group's first block, and at the end."""
+        return np.concatenate([[0.0], self.cumulative])[self.group_block]
+
+    def group_weights(self, saturation: float) -> Float[np.ndarray, " group"]:
+        """Return the sum of the weights of each group's cells."""
+        return np.diff(self.group_bounds) * (saturation / (self.group_cells + saturation))
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the tables."""
+        arrays = (self.first, self.cells, self.cumulative, self.group_block, self.group_cells, self.group_bounds)
+        return sum(array.nbytes for array in arrays)
+
+
+class BlockSampler:
+    """Draws cells out of blocks."""
+
+    def __init__(self, blocks: Blocks, *, saturation: ConstantSaturation | CurriculumSaturation, seed: int):
+        self.blocks = blocks
+        self.saturation = saturation
+        self.seed = seed
+        self._weights: tuple[float, np.ndarray] = (
+            0.0,
+            np.empty(0),
+        )  # of the last saturation: replaced as one, so thread-safe
+
+    def cumulative_group_weights(self, saturation: float) -> Float[np.ndarray, " group"]:
+        """Return the running sum of the group weights, which is what a new saturation costs."""
+        known, weights = self._weights
+        if known != saturation:
+            weights = np.cumsum(self.blocks.group_weights(saturation))
+            self._weights = (saturation, weights)
+        return weights
+
+    def draw(self, step: int, size: int) -> Int[np.ndarray, " cell"]:
+        """Return the cells of a step, as numbers in the corpus: a pure function of (seed, step)."""
+        blocks = self.blocks
+        where, within, offset = generator(self.seed, step, "cells").random((3, size))
+        weights = self.cumulative_group_weights(self.saturation.at(step))
+        group = np.minimum(np.searchsorted(weights, where * weights[-1], side="right"), len(weights) - 1)
+        low, high = blocks.group_bounds[group], blocks.group_bounds[group + 1]
+        block = np.searchsorted(blocks.cumulative, low + within * (high - low), side="right")
+        block = np.clip(block, blocks.group_block[group], blocks.group_block[group + 1] - 1)  # rounding at the borders
+        cells = blocks.cells[block]
+        return blocks.first[block] + np.minimum((offset * cells).astype(np.int64), cells - 1)
+
+
+class GroupSampler(BlockSampler):
+    """Draws cells of one split of a corpus.
+
+    Raises
+    ------
+    ValueError
+        If the split has no cells.
+    """
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        *,
+        groups: Sequence[str],
+        saturation: ConstantSaturation | CurriculumSaturation,
+        depth: NoDepth | SigmoidDepth,
+        seed: int,
+        split: int = TRAINING,
+    ):
+        blocks = _corpus_blocks(corpus, groups, depth, split)
+        if len(blocks.cells) == 0:
+            what = "validation" if split == VALIDATION else "training"
+            raise ValueError(f"corpus {corpus.name!r} has no cells for {what}: raise its size or its validation share.")
+        super().__init__(blocks, saturation=saturation, seed=seed)
+
+
+def generator(seed: int, step: int, purpose: str) -> np.random.Generator:
+    """Return the random numbers of one purpose at one step; steps and purposes do not share any."""
+    key = np.array([seed, (PURPOSES[purpose] << 56) + step], dtype=np.uint64)
+    return np.random.Generator(np.random.Philox(key=key))
+
+
+def _corpus_blocks(corpus: Corpus, groups: Sequence[str], depth: NoDepth | SigmoidDepth, split: int) -> Blocks:
+    """Return the blocks of one split; without depth weights all levels of a stratum are one block."""
+    codes: dict[str, dict[str, int]] = {name: {} for name in groups}
+    keys, first, cells, weights = [], [], [], []
+    for start, shard in zip(corpus.starts[:-1], corpus.shards, strict=True):
+        table = shard.stratum_cells.astype(np.int64)
+        begin = start + np.cumsum(table).reshape(table.shape) - table
+        levels = table.shape[2]
+        key = np.stack([_codes(shard, name, codes[name]) for name in groups], axis=1)
+        if isinstance(depth, SigmoidDepth):
+            keys.append(np.repeat(key, levels, axis=0))
+            first.append(begin[split].reshape(-1))
+            cells.append(table[split].reshape(-1))
+            weights.append(np.tile(depth.weight(np.array(shard.header["level_nnz"])), len(key)))
+        else:
+            keys.append(key)
+            first.append(begin[split, :, 0])
+            cells.append(table[split].sum(axis=1))
+    group = np.unique(np.concatenate(keys), axis=0, return_inverse=True)[1].reshape(-1)
+    weight = np.concatenate(weights) if weights else None
+    return Blocks.build(group, np.concatenate(first), np.concatenate(cells), weight=weight)
+
+
+def _codes(shard: Shard, name: str, codes: dict[str, int]) -> Int[np.ndarray, " stratum"]:
+    """Return the code of what each stratum has for `name`, the same in all shards; unknown is a value like any other."""
+    if name in CLUSTERS:
+        texts, local = shard.header[f"{name}s"], getattr(shard, f"stratum_{name}")
+    else:
+        texts, local = [*shard.terms[name], "unknown"], shard.stratum_label[:, CLASSES.index(name)]
+    common = np.array([codes.setdefault(text, len(codes)) for text in texts])
+    return common[local]
