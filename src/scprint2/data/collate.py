@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Int32, Shaped
 from torch import Tensor
 
 from scprint2.data.batch import CellBatch
@@ -53,21 +53,16 @@ def collate(ragged: RaggedCells, *, selector: Selector, generator: torch.Generat
     A fixed or random choice of genes must not ask for more genes than the smallest table holds.
     """
     space, device = ragged.space, ragged.space.tier.device
-    cells, width = len(ragged), space.width
     profile = torch.from_numpy(ragged.profile).to(device)
-    cell, gene, count = _entries(ragged.cells, device)
-    counts = torch.zeros(cells * width, device=device).scatter_(0, cell * width + gene, count).view(cells, width)
-    lengths = np.diff(ragged.cells.indptr)
-    longest = int(lengths.max(initial=0))
-    slot = torch.arange(len(gene), device=device) - torch.from_numpy(ragged.cells.indptr).to(device)[cell]
-    expressed = gene.new_zeros(cells * longest).scatter_(0, cell * longest + slot, gene).view(cells, longest)
+    gene = _genes(ragged.cells, device)
+    counts = _dense(ragged.cells, gene, width=space.width).float()
     candidates = Candidates(
-        expressed=expressed,
-        lengths=torch.from_numpy(lengths).to(device),
+        expressed=_left_aligned(ragged.cells, gene),
+        lengths=torch.from_numpy(np.diff(ragged.cells.indptr)).to(device),
         counts=counts,
         tier=space.tier,
         profile=profile,
-        fewest_measured=int(space.measured[ragged.profile].min(initial=width)),
+        fewest_measured=int(space.measured[ragged.profile].min(initial=space.width)),
         first=ragged.first,
         total=ragged.total,
     )
@@ -75,36 +70,43 @@ def collate(ragged: RaggedCells, *, selector: Selector, generator: torch.Generat
     return CellBatch(
         genes=chosen + space.first[profile][:, None],
         counts=counts.gather(1, chosen),
-        neighbor_counts=_gather_neighbors(ragged, chosen),
+        neighbor_counts=_neighbor_counts(ragged, chosen),
         neighbor_distances=torch.from_numpy(ragged.neighbor_distances.astype(np.float32)).to(device),
         depth=counts.sum(dim=1),
         labels=torch.from_numpy(ragged.labels.astype(np.int64)).to(device),
     )
 
 
-def _entries(rows: Rows, device: torch.device) -> tuple[Int[Tensor, " e"], Int[Tensor, " e"], Float[Tensor, " e"]]:
-    """Return row, gene and count of each entry."""
-    lengths = torch.from_numpy(np.diff(rows.indptr)).to(device)
-    row = torch.repeat_interleave(lengths, output_size=len(rows.gene))
-    gene = rows.gene.view(np.int16) if rows.gene.dtype == np.uint16 else rows.gene.astype(np.int64)
-    index = torch.from_numpy(gene).to(device).long()
-    return (
-        row,
-        index & 0xFFFF if rows.gene.dtype == np.uint16 else index,
-        torch.from_numpy(rows.count).to(device).float(),
-    )
-
-
-def _gather_neighbors(ragged: RaggedCells, chosen: Int[Tensor, "cell gene"]) -> Float[Tensor, "cell neighbor gene"]:
+def _neighbor_counts(ragged: RaggedCells, chosen: Int[Tensor, "cell gene"]) -> Float[Tensor, "cell neighbor gene"]:
     """Return the neighbors' counts on the chosen genes."""
     cells, genes = chosen.shape
-    device, width, number = chosen.device, ragged.space.width, ragged.neighbor_distances.shape[1]
+    number, width = ragged.neighbor_distances.shape[1], ragged.space.width
     if number == 0:
-        return torch.zeros(cells, 0, genes, device=device)
-    places = torch.arange(genes, device=device).expand(cells, genes)
-    place = torch.full((cells, width), genes, device=device).scatter_(1, chosen, places).view(-1)
-    row, gene, count = _entries(ragged.neighbors, device)
-    found = place[row.div(number, rounding_mode="floor") * width + gene]  # `genes` where a gene was not chosen
-    counts = torch.zeros(cells * number * (genes + 1), device=device)
-    counts.scatter_(0, row * (genes + 1) + found, count)
-    return counts.view(cells, number, genes + 1)[:, :, :genes]
+        return torch.zeros(cells, 0, genes, device=chosen.device)
+    counts = _dense(ragged.neighbors, _genes(ragged.neighbors, chosen.device), width=width)
+    return counts.view(cells, number, width).gather(2, chosen[:, None].expand(cells, number, genes)).float()
+
+
+def _genes(rows: Rows, device: torch.device) -> Int32[Tensor, " entry"]:
+    return torch.from_numpy(rows.gene).int().to(device)
+
+
+def _dense(rows: Rows, gene: Int32[Tensor, " entry"], *, width: int) -> Shaped[Tensor, "row width"]:
+    """Return counts over the whole table, in the type that they come in: a byte where that is enough."""
+    place = _row_values(rows, np.arange(len(rows)) * width, gene.device) + gene
+    count = torch.from_numpy(rows.count).to(gene.device)
+    return count.new_zeros(len(rows) * width).scatter_(0, place, count).view(len(rows), width)
+
+
+def _left_aligned(rows: Rows, gene: Int32[Tensor, " entry"]) -> Int[Tensor, "row longest"]:
+    """Return the genes of each row one after the other, filled up with zeros."""
+    longest = int(np.diff(rows.indptr).max(initial=0))
+    shift = _row_values(rows, np.arange(len(rows)) * longest - rows.indptr[:-1], gene.device)
+    place = shift + torch.arange(len(gene), device=gene.device)
+    return place.new_zeros(len(rows) * longest).scatter_(0, place, gene.long()).view(len(rows), longest)
+
+
+def _row_values(rows: Rows, values: Int[np.ndarray, " row"], device: torch.device) -> Int[Tensor, " entry"]:
+    """Return each row's value for each of its entries."""
+    lengths = torch.from_numpy(np.diff(rows.indptr)).to(device)
+    return torch.repeat_interleave(torch.from_numpy(values).to(device), lengths, output_size=len(rows.gene))

@@ -134,18 +134,17 @@ class RandomExpressedGenes:
         turns = torch.randint(width, (cells.total, 1), generator=generator, device=device)
         turn = turns[cells.first : cells.first + len(cells.counts)]
         rank = torch.empty_like(order).scatter_(0, order, torch.arange(width, device=device)).repeat(2)
-        place = torch.arange(cells.expressed.shape[1], device=device)
-        expressed_key = torch.where(
-            place < cells.lengths[:, None], rank[cells.expressed + turn] + EXPRESSED * width, -1
-        )
+        expressed_key = rank.take(cells.expressed + turn).add_(EXPRESSED * width)
+        slot = torch.arange(cells.expressed.shape[1], device=device)
+        expressed_key.masked_fill_(slot >= cells.lengths[:, None], -1)
         # Among the `steps` best ranks at most width - fewest_measured genes were not measured and the others are measured,
         # expressed or not: enough to fill up to `size` whatever the cell expresses.
         steps = min(width, self.size + width - cells.fewest_measured)
         walk = order[width - steps :] - turn
-        walk = torch.where(walk < 0, walk + width, walk)
-        tier = cells.tier[cells.profile[:, None], walk].long()
-        walk_key = tier * width + torch.arange(width - steps, width, device=device)
-        walk_key = torch.where(cells.counts.gather(1, walk) > 0, -1, walk_key)
+        walk.add_(walk.lt(0), alpha=width)
+        walk_key = cells.tier.view(-1).take(walk + cells.profile[:, None] * width).long().mul_(width)
+        walk_key.add_(torch.arange(width - steps, width, device=device))
+        walk_key.masked_fill_(cells.counts.gather(1, walk) > 0, -1)
         best = torch.cat([expressed_key, walk_key], dim=1).topk(self.size, dim=1, sorted=False).indices
         return torch.cat([cells.expressed, walk], dim=1).gather(1, best)
 

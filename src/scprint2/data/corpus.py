@@ -105,12 +105,14 @@ class Corpus:
         escaped = np.flatnonzero(count == np.uint8(255))
         if len(escaped) == 0:
             return count
-        count = count.astype(np.int32)
         row = np.searchsorted(indptr, escaped, side="right") - 1
         entry = starts[row] + escaped - indptr[row]
+        values = np.empty(len(escaped), np.int32)
         for number in np.unique(shard_of[row]):
             here = shard_of[row] == number
-            count[escaped[here]] = self.shards[number].escaped(entry[here])
+            values[here] = self.shards[number].escaped(entry[here])
+        count = count.astype(np.int16 if values.max() <= np.iinfo(np.int16).max else np.int32)
+        count[escaped] = values
         return count
 
     def save(self, path: str | Path) -> None:
