@@ -42,8 +42,9 @@ class Full(nn.Module):
 
     def project(self, tokens: Float[Tensor, "cell token dim"]) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values, each [cell, head, token, head_dim]; shared key heads are repeated."""
-        parts = self.inputs(tokens).unflatten(-1, (self.heads + 2 * self.kv_heads, self.head_dim)).transpose(1, 2)
-        query, key, value = parts.split([self.heads, self.kv_heads, self.kv_heads], dim=1)
+        parts = self.inputs(tokens).unflatten(-1, (-1, self.head_dim))
+        split = parts.split([self.heads, self.kv_heads, self.kv_heads], dim=2)
+        query, key, value = (part.transpose(1, 2) for part in split)
         share = self.heads // self.kv_heads
         if share > 1:
             key, value = key.repeat_interleave(share, dim=1), value.repeat_interleave(share, dim=1)

@@ -80,4 +80,4 @@ class Branch(nn.Module):
         if not self.training or self.drop_path == 0:
             return update
         keep = torch.rand(len(update), 1, 1, device=update.device) >= self.drop_path
-        return update * keep / (1 - self.drop_path)
+        return update * (keep / (1 - self.drop_path))

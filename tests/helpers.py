@@ -1,0 +1,90 @@
+"""Small vocabularies, batches and experiments that many tests share."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from scprint2.config.overlay import list_variants, resolve
+from scprint2.data.batch import CellBatch
+from scprint2.data.vocabulary import GeneVocabulary, LabelTable, LabelVocabulary
+from scprint2.experiment import Experiment, TrainingModel, build
+
+ROOT = Path(__file__).parents[1]
+CONFIG = ROOT / "config"
+VARIANTS = list(list_variants(CONFIG))
+HUMAN, MOUSE = "NCBITaxon:9606", "NCBITaxon:10090"
+
+
+def make_genes(*, human: int = 60, mouse: int = 40) -> GeneVocabulary:
+    """Two organisms whose first genes are orthologs."""
+    frames = []
+    for organism, count, prefix in ((HUMAN, human, "ENSG"), (MOUSE, mouse, "ENSMUSG")):
+        index = np.arange(count)
+        frames.append(
+            pd.DataFrame(
+                {
+                    "organism": organism,
+                    "gene_id": [f"{prefix}{i:05d}" for i in index],
+                    "symbol": [f"G{i}" for i in index],
+                    "location": index // 2,
+                    "family": [f"F{i}" for i in index],
+                    "is_tf": index % 10 == 0,
+                }
+            )
+        )
+    return GeneVocabulary(pd.concat(frames, ignore_index=True))
+
+
+def make_labels() -> LabelVocabulary:
+    """Seven classes; cell types have four leaves under two parents and a root."""
+    cell_type = LabelTable(
+        name="cell_type",
+        leaves=("CL:1", "CL:2", "CL:3", "CL:4"),
+        parents=("CL:12", "CL:34", "CL:0"),
+        members=((0, 1), (2, 3), (0, 1, 2, 3)),
+        names={},
+    )
+    flat = [
+        LabelTable(name=name, leaves=tuple(f"{name}:{i}" for i in range(count)), parents=(), members=(), names={})
+        for name, count in (("tissue", 3), ("disease", 2), ("assay", 3), ("ethnicity", 2), ("sex", 2), ("organism", 2))
+    ]
+    return LabelVocabulary((cell_type, *flat))
+
+
+def make_batch(
+    genes: GeneVocabulary, labels: LabelVocabulary, *, cells: int = 5, context: int = 24, seed: int = 0
+) -> CellBatch:
+    """Random human cells with random genes, counts and labels, no neighbors."""
+    rng = torch.Generator().manual_seed(seed)
+    start, stop = genes.span(HUMAN)
+    index = torch.stack([start + torch.randperm(stop - start, generator=rng)[:context] for _ in range(cells)])
+    counts = torch.poisson(3 * torch.rand(cells, context, generator=rng), generator=rng)
+    codes = [
+        torch.randint(-1, len(table.leaves) + len(table.parents), (cells,), generator=rng) for table in labels.tables
+    ]
+    return CellBatch(
+        genes=index,
+        counts=counts,
+        neighbor_counts=torch.zeros(cells, 0, context),
+        neighbor_distances=torch.zeros(cells, 0),
+        depth=counts.sum(1) + 10,
+        labels=torch.stack(codes, dim=1),
+    )
+
+
+def make_experiment(variant: str = "base", *, scale: str = "mini", **changes: dict) -> Experiment:
+    """A variant's experiment; `changes` replaces whole sections' values, such as training={"epochs": 1}."""
+    tree = resolve(CONFIG, scale=scale, variant=variant)
+    for section, values in changes.items():
+        tree[section] = {**tree[section], **values}
+    return Experiment.model_validate(tree)
+
+
+def make_model(variant: str = "base", *, seed: int = 0, **changes: dict) -> TrainingModel:
+    """A small model of a variant over `make_genes` and `make_labels`."""
+    experiment = make_experiment(variant, **changes)
+    genes = make_genes()
+    embedding = torch.randn(len(genes), experiment.model.dim, generator=torch.Generator().manual_seed(1))
+    return build(experiment, genes=genes, labels=make_labels(), gene_embedding=embedding, seed=seed)
