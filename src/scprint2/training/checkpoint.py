@@ -187,10 +187,9 @@ class CheckpointStore:
             header = json.loads((folder / STATE).read_text())
         except (FileNotFoundError, ValueError) as error:
             raise ValueError(f"{folder}: no readable {STATE} ({error})") from None
-        if header["format"] != FORMAT or header["key"] != self._key:
-            raise ValueError(
-                f"{folder} belongs to another run or version: format {header['format']}, key {header['key']}"
-            )
+        found = [header.get(name) if isinstance(header, dict) else None for name in ("format", "key")]
+        if found != [FORMAT, self._key]:
+            raise ValueError(f"{folder} belongs to another run or version: format and key are {found}")
         return header
 
     def newest(self) -> Checkpoint | None:

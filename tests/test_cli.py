@@ -1,0 +1,80 @@
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.training import tiny
+
+
+def scprint2(*arguments, folder=None):
+    """Run the command line in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-c", "from scprint2.cli import main; main()", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "120"},
+        check=False,
+    )
+
+
+def pretrain(folder, *more, manifest, **training):
+    return scprint2(
+        *("pretrain", "--experiment", tiny.experiment(**training).model_dump_json(), "--corpus", manifest),
+        *("--seed", 0, "--work", folder / "work", "--out", folder / "model", "--device", "cpu"),
+        *more,
+    )
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory):
+    return tiny.make_corpus(tmp_path_factory.mktemp("corpus"))
+
+
+def test_help_shows_examples_and_imports_neither_torch_nor_pandas():
+    code = "import sys; from scprint2.cli import app; app(['pretrain', '--help'], standalone_mode=False); "
+    code += "print(sorted({'torch', 'pandas', 'numpy', 'scanpy'} & set(sys.modules)))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "Example: scprint2 pretrain" in result.stdout
+    assert result.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_stop_by_the_budget_exits_with_75_and_the_same_command_finishes(tmp_path, manifest):
+    first = pretrain(tmp_path, "--budget-seconds", 0.001, manifest=manifest)
+    assert first.returncode == 75
+    assert "stopped, run the same command again" in first.stderr
+    assert not (tmp_path / "model").exists()
+    second = pretrain(tmp_path, "--json", manifest=manifest)
+    assert second.returncode == 0, second.stderr
+    assert "resumed after step 1" in second.stderr
+    report = json.loads(second.stdout)
+    assert report["record"]["steps"] == 18
+    assert len(report["cost"]["segments"]) == 2
+
+
+def test_a_mistake_is_one_line_and_exit_code_1(tmp_path, manifest):
+    result = scprint2(
+        *("pretrain", "--experiment", '{"data": 1}', "--corpus", manifest, "--seed", 0),
+        *("--work", tmp_path / "work", "--out", tmp_path / "model"),
+    )
+    assert result.returncode == 1
+    assert result.stderr.startswith("error: ")
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--scale", "mini"],
+        ["--scale", "mini", "--variant", "base", "--experiment", "{}"],
+        ["--variant", "base"],
+    ],
+)
+def test_wrong_usage_exits_with_2(tmp_path, manifest, arguments):
+    result = scprint2(
+        *("pretrain", "--corpus", manifest, "--seed", 0, "--work", tmp_path, "--out", tmp_path / "model", *arguments)
+    )
+    assert result.returncode == 2
+    assert "--experiment, or --scale and --variant" in result.stderr
