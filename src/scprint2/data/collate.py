@@ -54,10 +54,9 @@ def collate(ragged: RaggedCells, *, selector: Selector, generator: torch.Generat
     """
     space, device = ragged.space, ragged.space.tier.device
     profile = torch.from_numpy(ragged.profile).to(device)
-    gene = _genes(ragged.cells, device)
-    counts = _dense(ragged.cells, gene, width=space.width).float()
+    counts = _dense(ragged.cells, width=space.width, device=device).float()
     candidates = Candidates(
-        expressed=_left_aligned(ragged.cells, gene),
+        expressed=_left_aligned(ragged.cells, device=device),
         lengths=torch.from_numpy(np.diff(ragged.cells.indptr)).to(device),
         counts=counts,
         tier=space.tier,
@@ -83,30 +82,24 @@ def _neighbor_counts(ragged: RaggedCells, chosen: Int[Tensor, "cell gene"]) -> F
     number, width = ragged.neighbor_distances.shape[1], ragged.space.width
     if number == 0:
         return torch.zeros(cells, 0, genes, device=chosen.device)
-    counts = _dense(ragged.neighbors, _genes(ragged.neighbors, chosen.device), width=width)
+    counts = _dense(ragged.neighbors, width=width, device=chosen.device)
     return counts.view(cells, number, width).gather(2, chosen[:, None].expand(cells, number, genes)).float()
 
 
-def _genes(rows: Rows, device: torch.device) -> Int32[Tensor, " entry"]:
-    return torch.from_numpy(rows.gene).int().to(device)
-
-
-def _dense(rows: Rows, gene: Int32[Tensor, " entry"], *, width: int) -> Shaped[Tensor, "row width"]:
+def _dense(rows: Rows, *, width: int, device: torch.device) -> Shaped[Tensor, "row width"]:
     """Return counts over the whole table, in the type that they come in: a byte where that is enough."""
-    place = _row_values(rows, np.arange(len(rows)) * width, gene.device) + gene
-    count = torch.from_numpy(rows.count).to(gene.device)
-    return count.new_zeros(len(rows) * width).scatter_(0, place, count).view(len(rows), width)
+    place = np.repeat(np.arange(len(rows), dtype=np.int32) * width, np.diff(rows.indptr))
+    place += rows.gene
+    count = torch.from_numpy(rows.count).to(device)
+    dense = count.new_zeros(len(rows) * width)
+    return dense.scatter_(0, torch.from_numpy(place).to(device).long(), count).view(len(rows), width)
 
 
-def _left_aligned(rows: Rows, gene: Int32[Tensor, " entry"]) -> Int[Tensor, "row longest"]:
+def _left_aligned(rows: Rows, *, device: torch.device) -> Int32[Tensor, "row longest"]:
     """Return the genes of each row one after the other, filled up with zeros."""
-    longest = int(np.diff(rows.indptr).max(initial=0))
-    shift = _row_values(rows, np.arange(len(rows)) * longest - rows.indptr[:-1], gene.device)
-    place = shift + torch.arange(len(gene), device=gene.device)
-    return place.new_zeros(len(rows) * longest).scatter_(0, place, gene.long()).view(len(rows), longest)
-
-
-def _row_values(rows: Rows, values: Int[np.ndarray, " row"], device: torch.device) -> Int[Tensor, " entry"]:
-    """Return each row's value for each of its entries."""
-    lengths = torch.from_numpy(np.diff(rows.indptr)).to(device)
-    return torch.repeat_interleave(torch.from_numpy(values).to(device), lengths, output_size=len(rows.gene))
+    lengths = np.diff(rows.indptr)
+    longest = int(lengths.max(initial=0))
+    aligned = np.zeros(len(rows) * longest, np.int32)
+    shift = np.arange(len(rows)) * longest - rows.indptr[:-1]
+    aligned[np.arange(len(rows.gene)) + np.repeat(shift, lengths)] = rows.gene
+    return torch.from_numpy(aligned).to(device).view(len(rows), longest)

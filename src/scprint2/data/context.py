@@ -6,7 +6,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Int, Int32, UInt8
 from pydantic import Field
 from torch import Tensor
 
@@ -96,7 +96,7 @@ class Candidates:
         Place of these cells in the global batch of `total` cells, for draws that do not depend on the number of ranks.
     """
 
-    expressed: Int[Tensor, "cell entry"]
+    expressed: Int32[Tensor, "cell entry"]
     lengths: Int[Tensor, " cell"]
     counts: Float[Tensor, "cell width"]
     tier: UInt8[Tensor, "profile width"]
@@ -131,22 +131,22 @@ class RandomExpressedGenes:
         """Return the genes of each cell."""
         device, width = cells.counts.device, cells.counts.shape[1]
         order = torch.randperm(width, generator=generator, device=device)
-        turns = torch.randint(width, (cells.total, 1), generator=generator, device=device)
+        turns = torch.randint(width, (cells.total, 1), generator=generator, device=device, dtype=torch.int32)
         turn = turns[cells.first : cells.first + len(cells.counts)]
-        rank = torch.empty_like(order).scatter_(0, order, torch.arange(width, device=device)).repeat(2)
-        expressed_key = rank.take(cells.expressed + turn).add_(EXPRESSED * width)
+        rank = torch.empty_like(order).scatter_(0, order, torch.arange(width, device=device)).int().repeat(2)
+        expressed_key = rank.index_select(0, (cells.expressed + turn).view(-1)).view(cells.expressed.shape)
         slot = torch.arange(cells.expressed.shape[1], device=device)
-        expressed_key.masked_fill_(slot >= cells.lengths[:, None], -1)
+        expressed_key.add_(EXPRESSED * width).masked_fill_(slot >= cells.lengths[:, None], -1)
         # Among the `steps` best ranks at most width - fewest_measured genes were not measured and the others are measured,
         # expressed or not: enough to fill up to `size` whatever the cell expresses.
         steps = min(width, self.size + width - cells.fewest_measured)
         walk = order[width - steps :] - turn
         walk.add_(walk.lt(0), alpha=width)
-        walk_key = cells.tier.view(-1).take(walk + cells.profile[:, None] * width).long().mul_(width)
+        walk_key = cells.tier.view(-1).take(walk + cells.profile[:, None] * width).int().mul_(width)
         walk_key.add_(torch.arange(width - steps, width, device=device))
         walk_key.masked_fill_(cells.counts.gather(1, walk) > 0, -1)
         best = torch.cat([expressed_key, walk_key], dim=1).topk(self.size, dim=1, sorted=False).indices
-        return torch.cat([cells.expressed, walk], dim=1).gather(1, best)
+        return torch.cat([cells.expressed, walk.int()], dim=1).gather(1, best).long()
 
 
 @dataclass(frozen=True)
