@@ -309,6 +309,47 @@ def score_files(wildcards):
     ]
 
 
+def table_rows():
+    """The rows of Table 1: models, then baselines, with all that the table says about them."""
+    known = overlay.list_variants(CONFIG)
+    models = [
+        {
+            "variant": name,
+            "section": known[name].section,
+            "name": known[name].table_name,
+            "reference": known[name].reference,
+            "seeds": len(seeds(name)),
+            "experiment": EXPERIMENTS[name],
+        }
+        for name in VARIANTS
+    ]
+    baselines = [
+        {
+            "variant": name,
+            "section": "Baselines and controls",
+            "name": title,
+            "reference": "base",
+            "seeds": len(seeds(name)),
+            "tasks": [task],
+        }
+        for name, (task, title) in BASELINES.items()
+    ]
+    return models + baselines
+
+
+def table_columns():
+    """The columns of Table 1, with the datasets behind their roles."""
+    columns = tasks.read_tasks(CONFIG, scale=config["scale"])["columns"]
+    return {
+        name: {
+            "task": column["task"],
+            "datasets": ROLES[column["role"]],
+            "metric": column["metric"],
+        }
+        for name, column in columns.items()
+    }
+
+
 def model_folders(wildcards):
     """Every trained model."""
     return [
@@ -323,7 +364,10 @@ DATA = data_folder()
 DATASETS = registry.read_registry(registry_path("datasets.tsv", SCALE["registry"]))
 ORGANISMS = registry.read_organisms(registry_path("organisms.tsv", SCALE["organisms"]))
 SIMULATION = simulation_settings()
-CORPORA = SCALE["corpora"]
+WORDS = {name: row.roles for name, row in DATASETS.items()}
+CORPORA = overlay.assign_datasets(SCALE["corpora"], WORDS, where=config["scale"])
+ROLES = overlay.assign_datasets(SCALE["roles"], WORDS, where=config["scale"])
+ROLES = SCALE["roles"]
 
 VARIANTS = selected_variants()
 EXPERIMENTS = {
@@ -331,7 +375,7 @@ EXPERIMENTS = {
     for name in VARIANTS
 }
 TASKS = tasks.read_tasks(CONFIG, scale=config["scale"])["tasks"]
-JOBS = tasks.list_jobs(CONFIG, scale=config["scale"])
+JOBS = tasks.list_jobs(CONFIG, scale=config["scale"], roles=ROLES)
 BASELINES = tasks.list_baselines(CONFIG, scale=config["scale"])
 BASELINE_CORPUS = overlay.resolve(CONFIG, scale=config["scale"], variant="base")[
     "data"

@@ -6,7 +6,7 @@ import sys
 import pytest
 import yaml
 
-from scprint2.config.overlay import difference, flatten, list_variants, merge, resolve
+from scprint2.config.overlay import assign_datasets, difference, flatten, list_variants, merge, resolve
 from tests.helpers import CONFIG, VARIANTS
 
 
@@ -131,3 +131,14 @@ def test_an_overlay_holds_only_what_it_changes(variant):
     row = list_variants(CONFIG)[variant]
     repeated = [path for path, value in flatten(row.overlay) if not row.extends and base.get(path, object()) == value]
     assert repeated == []
+
+
+def test_a_registry_can_say_which_datasets_play_a_role():
+    registry = {"atlas": ("curated", "reference"), "mine": ("lung",), "other": ()}
+    assert assign_datasets({"curated": "registry", "all": ["mine"], "gwps": "registry"}, registry, where="here") == {
+        "curated": ["atlas"],
+        "all": ["mine"],
+        "gwps": [],
+    }
+    with pytest.raises(ValueError, match=r"here: no datasets \['typo'\] in the registry"):
+        assign_datasets({"lung": ["typo"]}, registry, where="here")

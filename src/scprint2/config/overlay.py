@@ -1,7 +1,7 @@
 """Experiments as plain dictionaries: `base.yaml`, a variant's overlay laid on it, a scale's constants filled in."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import yaml
 from scprint2.config.checks import check_experiment
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
+FROM_REGISTRY = "registry"  # in place of a list of datasets: what the registry says
 VARIANT_KEYS = {"title", "table1", "reference", "extends", "set"}
 TABLE1_KEYS = {"section", "name", "item"}
 SCALE_KEYS = {
@@ -127,6 +128,35 @@ def read_scale(config: Path, scale: str) -> dict[str, Any]:
         missing, unknown = sorted(SCALE_KEYS - set(value)), sorted(set(value) - SCALE_KEYS)
         raise ValueError(f"{path}: missing keys {missing}, unknown keys {unknown}")
     return value
+
+
+def assign_datasets(
+    entries: Mapping[str, list[str] | str], registry: Mapping[str, Sequence[str]], *, where: str
+) -> dict[str, list[str]]:
+    """Datasets behind the corpora or roles of a scale; the word `registry` means those whose row in the registry says so.
+
+    Parameters
+    ----------
+    entries
+        `corpora` or `roles` of a scale: name to dataset names, or to `registry`.
+    registry
+        Dataset name to the words in its `roles` column.
+
+    Raises
+    ------
+    ValueError
+        If a dataset is not in the registry.
+    """
+    assigned = {
+        name: [dataset for dataset, words in registry.items() if name in words]
+        if value == FROM_REGISTRY
+        else list(value)
+        for name, value in entries.items()
+    }
+    missing = sorted({dataset for datasets in assigned.values() for dataset in datasets} - set(registry))
+    if missing:
+        raise ValueError(f"{where}: no datasets {missing} in the registry; known: {sorted(registry)}")
+    return assigned
 
 
 def resolve(config: Path, *, scale: str, variant: str) -> dict[str, Any]:

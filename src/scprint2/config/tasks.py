@@ -72,15 +72,20 @@ def list_baselines(config: Path, *, scale: str) -> dict[str, tuple[str, str]]:
     return {name: (task, entry["title"]) for task in tasks for name, entry in tasks[task]["baselines"].items()}
 
 
-def list_jobs(config: Path, *, scale: str, task: str | None = None) -> list[Job]:
+def list_jobs(
+    config: Path, *, scale: str, roles: Mapping[str, list[str]] | None = None, task: str | None = None
+) -> list[Job]:
     """List every prediction that a model makes at a scale (or those of one task, which its baselines make too).
+
+    `roles` says which datasets play each role; by default the scale's own lists.
 
     Raises
     ------
     ValueError
         If a dataset plays two roles of one task with different settings: both would be written to one file.
     """
-    tasks, roles = read_tasks(config, scale=scale)["tasks"], read_scale(Path(config), scale)["roles"]
+    tasks = read_tasks(config, scale=scale)["tasks"]
+    roles = read_scale(Path(config), scale)["roles"] if roles is None else roles
     jobs: dict[tuple[str, str], Job] = {}
     for job in _jobs(tasks, roles):
         other = jobs.setdefault((job.task, job.dataset), job)
