@@ -367,7 +367,6 @@ SIMULATION = simulation_settings()
 WORDS = {name: row.roles for name, row in DATASETS.items()}
 CORPORA = overlay.assign_datasets(SCALE["corpora"], WORDS, where=config["scale"])
 ROLES = overlay.assign_datasets(SCALE["roles"], WORDS, where=config["scale"])
-ROLES = SCALE["roles"]
 
 VARIANTS = selected_variants()
 EXPERIMENTS = {
