@@ -30,7 +30,8 @@ def processed_cells(
     rng = np.random.default_rng(seed)
     share = rng.uniform(0.05, 0.6, size=(cells, 1))
     counts = rng.negative_binomial(1, 0.1, size=(cells, genes)) * (rng.random((cells, genes)) < share)
-    counts[rng.random((cells, genes)) < 0.01] = rng.integers(250, 100_000)  # some above what a byte holds
+    large = rng.random((cells, genes)) < 0.01  # above what a byte holds
+    counts[large] = rng.integers(250, 100_000, size=large.sum())
     kept = np.sort(rng.choice(genes, size=measured or genes, replace=False))
     obs = pd.DataFrame(index=[f"{dataset}_{cell}" for cell in range(cells)])
     for name in CLASSES:
@@ -43,9 +44,12 @@ def processed_cells(
     obs["donor_id"] = rng.choice(["donor_1", "donor_2"], size=cells)
     adata = anndata.AnnData(scipy.sparse.csr_matrix(counts[:, kept].astype(np.int32)), obs=obs)
     adata.var_names = [gene_ids(organism, genes)[gene] for gene in kept]
-    neighbor = np.stack([rng.permutation(np.delete(np.arange(cells), cell))[:6] for cell in range(cells)])
-    adata.obsm["neighbor"] = neighbor.astype(np.int32)
-    adata.obsm["neighbor_distance"] = np.sort(rng.uniform(1, 9, size=(cells, 6)), axis=1).astype(np.float32)
+    neighbor, distance = np.full((cells, 6), -1, np.int32), np.zeros((cells, 6), np.float32)
+    known = min(cells - 1, 6)
+    for cell in range(cells):
+        neighbor[cell, :known] = rng.permutation(np.delete(np.arange(cells), cell))[:known]
+    distance[:, :known] = np.sort(rng.uniform(1, 9, size=(cells, known)), axis=1)
+    adata.obsm["neighbor"], adata.obsm["neighbor_distance"] = neighbor, distance
     adata.uns["scprint2"] = {"dataset": dataset, "organism": organism}
     return adata
 

@@ -88,7 +88,8 @@ def _neighbor_counts(ragged: RaggedCells, chosen: Int[Tensor, "cell gene"]) -> F
 
 def _dense(rows: Rows, *, width: int, device: torch.device) -> Shaped[Tensor, "row width"]:
     """Return counts over the whole table, in the type that they come in: a byte where that is enough."""
-    place = np.repeat(np.arange(len(rows), dtype=np.int32) * width, np.diff(rows.indptr))
+    small = np.int32 if len(rows) * width < 2**31 else np.int64
+    place = np.repeat(np.arange(len(rows), dtype=small) * small(width), np.diff(rows.indptr))
     place += rows.gene
     count = torch.from_numpy(rows.count).to(device)
     dense = count.new_zeros(len(rows) * width)

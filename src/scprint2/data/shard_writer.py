@@ -214,7 +214,7 @@ def _neighbors(adata: AnnData, split: np.ndarray, order: np.ndarray) -> tuple[np
         )
     validation = np.flatnonzero(split == VALIDATION)
     if "X_pca" in adata.obsm and len(validation) > 1:  # nearly all of their neighbors are training cells
-        from scprint2.data.preprocess import nearest_neighbors  # slow to import
+        from scprint2.data.clusters import nearest_neighbors  # slow to import
 
         found = nearest_neighbors(np.asarray(adata.obsm["X_pca"])[validation], neighbor.shape[1])
         neighbor[validation] = np.where(found.index >= 0, validation[found.index], -1)
