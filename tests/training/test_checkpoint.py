@@ -123,7 +123,7 @@ def _save_for_ever(folder):
 
 
 def test_a_kill_at_random_moments_never_leaves_an_unreadable_checkpoint(tmp_path, processes):
-    for attempt in range(15):
+    for attempt in range(8):
         process = processes.Process(target=_save_for_ever, args=(tmp_path,))
         process.start()
         time.sleep(0.15 + 0.037 * (attempt % 7))

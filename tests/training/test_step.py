@@ -6,7 +6,9 @@ from torch import nn
 
 from scprint2.data.batch import CellBatch
 from scprint2.training.schedule import TrainingConfig
-from scprint2.training.step import Numerics, Trainer, choose_numerics
+from scprint2.training.step import Numerics, Trainer, choose_numerics, compile_model, undo_compilation
+from tests.helpers import make_batch, make_genes, make_labels, make_model
+from tests.training import tiny
 
 CPU = Numerics(torch.device("cpu"), "fp32", cudnn_first=False)
 TRAINING = TrainingConfig.model_validate(
@@ -209,3 +211,48 @@ def test_a_failing_compiler_is_left_out_with_one_line(batch):
     ours.update(batch, step=1, learning_rate=0.1)
     assert len(said) == 1
     assert "torch.compile does not work here" in said[0]
+
+
+def test_the_whole_model_compiles_without_a_break_in_the_graph(processes):
+    process = processes.Process(target=tiny.compile_whole_model)  # there, types are not checked at run time
+    process.start()
+    process.join(120)
+    assert process.exitcode == 0
+
+
+def test_compilation_can_be_undone():
+    model = make_model().model
+    plain = model.decode
+    compile_model(model)
+    assert model.decode is not plain
+    undo_compilation(model)
+    assert model.decode == plain
+    assert model._compiled_call_impl is None
+
+
+def test_in_bf16_the_loss_stays_close_and_weights_and_gradients_are_fp32():
+    model, batch = make_model(), make_batch(make_genes(), make_labels())
+    model.eval()
+    expected, _ = model(batch, step=0, seed=0)
+    with Numerics(torch.device("cpu"), "bf16", cudnn_first=False).context():
+        total, _ = model(batch, step=0, seed=0)
+    assert total.dtype == torch.float32
+    assert total.item() == pytest.approx(expected.item(), rel=1e-2)
+    total.backward()
+    assert {weight.grad.dtype for weight in model.model.parameters() if weight.grad is not None} == {torch.float32}
+
+
+@pytest.mark.parametrize("parts", [2, 5])
+def test_micro_batches_give_the_gradient_of_the_whole_batch_in_the_real_model(parts, monkeypatch):
+    """With the seed of the first part for all of them: here nothing is random, the mask is empty and there is no dropout."""
+    batch = make_batch(make_genes(), make_labels())
+    gradients = []
+    for micro_batches in (1, parts):
+        model = make_model(views={"corrupted": {"kind": "mask", "share": 1e-9, "scored": "all"}})
+        model.model.eval()
+        monkeypatch.setattr(model.model, "train", model.model.eval)  # dropout stays off
+        ours = trainer(model)
+        ours.micro_batches = micro_batches
+        values = ours.update(batch, step=0, learning_rate=0.0)
+        gradients.append((values, [weight.grad for weight in model.model.parameters() if weight.requires_grad]))
+    torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-4, atol=1e-6)

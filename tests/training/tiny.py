@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import scipy.sparse
+import torch
 from anndata import AnnData
 
 from scprint2.config.overlay import merge, resolve
@@ -18,6 +19,7 @@ from scprint2.data.genes import build_gene_table
 from scprint2.data.shard_writer import write_shard
 from scprint2.data.vocabulary import CLASSES
 from scprint2.experiment import Experiment
+from tests.helpers import make_batch, make_genes, make_labels, make_model
 
 ORGANISM = "NCBITaxon:9606"
 GENES = 60
@@ -168,3 +170,15 @@ def train_with_little_disk(manifest: Path, folder: Path, limit: int) -> None:
     except OSError as error:
         (folder / "error.txt").write_text(str(error))
         sys.exit(1)
+
+
+def compile_whole_model() -> None:
+    """Compile both ways through the model, and fail if a part of them cannot be compiled or computes something else."""
+    model, batch = make_model(), make_batch(make_genes(), make_labels())
+    model.eval()
+    expected, _ = model(batch, step=0, seed=0)
+    model.model.compile(backend="eager", fullgraph=True)
+    model.model.decode = torch.compile(model.model.decode, backend="eager", fullgraph=True)
+    assert torch.equal(model(batch, step=0, seed=0)[0], expected)
+    with torch.no_grad():
+        assert torch.equal(model(batch, step=0, seed=0)[0], expected)

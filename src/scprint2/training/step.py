@@ -9,8 +9,6 @@ from typing import Protocol, runtime_checkable
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch._dynamo.exc import TorchDynamoException
-from torch._inductor.exc import CppCompileError
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from scprint2.data.batch import CellBatch
@@ -18,6 +16,7 @@ from scprint2.randomness import stream_seed
 from scprint2.training.schedule import TrainingConfig
 
 HALVINGS = 4
+RECOMPILATIONS = 64  # training and evaluation, with and without gradient, for each number of neighbors
 CUDNN_FIRST = [
     SDPBackend.CUDNN_ATTENTION,
     SDPBackend.FLASH_ATTENTION,
@@ -133,7 +132,7 @@ class Trainer:
         )
         self._compiled = numerics.device.type == "cuda"
         if self._compiled:
-            model.model.compile()
+            compile_model(model.model)
 
     @property
     def terms(self) -> tuple[str, ...]:
@@ -168,7 +167,7 @@ class Trainer:
                 return self._accumulate(batch, step=step, seed=seed, backward=backward)
             except torch.OutOfMemoryError as error:
                 message = str(error).splitlines()[0]
-            except (TorchDynamoException, CppCompileError) as error:
+            except compiler_errors() as error:
                 if not self._compiled:
                     raise
                 self._run_eagerly(error)
@@ -211,10 +210,34 @@ class Trainer:
 
     def _run_eagerly(self, error: Exception) -> None:
         self._compiled = False
-        self.model.model._compiled_call_impl = None  # what nn.Module.compile set: there is no public way back
+        undo_compilation(self.model.model)
         self._say(
             f"torch.compile does not work here, running without it ({type(error).__name__}: {str(error).splitlines()[0]})"
         )
+
+
+def compile_model(model: nn.Module) -> None:
+    """Compile both ways through the model: its call, and `decode` where it has one."""
+    import torch._dynamo
+
+    torch._dynamo.config.recompile_limit = RECOMPILATIONS
+    model.compile()
+    if hasattr(model, "decode"):
+        model.decode = torch.compile(model.decode)  # pyright: ignore[reportArgumentType, reportCallIssue]
+
+
+def undo_compilation(model: nn.Module) -> None:
+    """Return to the plain model; torch has no public way back."""
+    model._compiled_call_impl = None
+    vars(model).pop("decode", None)
+
+
+def compiler_errors() -> tuple[type[Exception], ...]:
+    """What a compiler that does not work raises; a function, because the import takes seconds."""
+    from torch._dynamo.exc import TorchDynamoException
+    from torch._inductor.exc import CppCompileError
+
+    return TorchDynamoException, CppCompileError
 
 
 def finally_free(optimizer: torch.optim.Optimizer) -> None:
