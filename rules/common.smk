@@ -326,7 +326,7 @@ def table_rows():
     baselines = [
         {
             "variant": name,
-            "section": "Baselines and controls",
+            "section": "baseline",
             "name": title,
             "reference": "base",
             "seeds": len(seeds(name)),

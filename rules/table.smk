@@ -6,7 +6,7 @@ rule table1:
         scores=score_files,
         models=model_folders,
     output:
-        table="results/{scale}/table1.csv",
+        csv="results/{scale}/table1.csv",
         long="results/{scale}/table1_long.csv",
         html=report(
             "results/{scale}/table1.html",
@@ -18,6 +18,9 @@ rule table1:
         "results/{scale}/logs/table1.log",
     conda:
         "../envs/scprint2.yaml"
+    params:
+        rows=table_rows(),
+        columns=table_columns(),
     script:
         "../workflow/scripts/write_table1.py"
 

@@ -1,0 +1,18 @@
+"""Put the scores and costs of all rows together as Table 1."""
+
+import sys
+
+import pandas as pd
+
+from scprint2.table import build_table1, read_costs, write_table1
+from scprint2.tasks.scores import read_scores
+
+sys.stderr = open(snakemake.log[0], "w", buffering=1)
+table = build_table1(
+    pd.concat([read_scores(path) for path in snakemake.input.scores]),
+    snakemake.params.rows,
+    columns=snakemake.params.columns,
+    costs=read_costs(snakemake.input.models),
+)
+output = snakemake.output
+write_table1(table, csv=output.csv, long_csv=output.long, html=output.html, pdf=output.pdf)
