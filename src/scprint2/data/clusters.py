@@ -49,9 +49,10 @@ def principal_components(counts: sp.csr_matrix, components: int, *, seed: int) -
     scaled = expression[:, varying] @ sp.diags_array(1 / deviation[varying])
     scaled = sp.csr_matrix(scaled, dtype=np.float32)
     scaled.data = np.minimum(scaled.data, LARGEST_SCALED)
-    rank = min(components, min(scaled.shape) - 1)
+    cells, genes = len(totals), int(varying.sum())
+    rank = min(components, cells - 1, genes - 1)
     if rank < 1:
-        return np.zeros((counts.shape[0], 1), dtype=np.float32)
+        return np.zeros((cells, 1), dtype=np.float32)
     return PCA(rank, svd_solver="arpack", random_state=seed).fit_transform(scaled).astype(np.float32)
 
 

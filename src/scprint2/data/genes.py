@@ -27,6 +27,8 @@ RAW_NAMES = {
     "family": ("family",),
     "is_tf": ("is_tf",),
 }
+VERSION = re.compile(r"\.[0-9]+$")
+GTF_ATTRIBUTE = re.compile(r'(\w+) "([^"]*)"')
 CELLXGENE_COLUMNS = ("gene_id", "symbol", "version", "length", "biotype")
 
 
@@ -89,7 +91,8 @@ def build_gene_table(
 ) -> GeneTable:
     """Normalize a raw gene table: keep protein-coding genes, index locations over all genes, mark TFs and families.
 
-    Reads a tab- or comma-separated table with a header (names as in `RAW_NAMES`), or a CELLxGENE gene table, which has none.
+    Reads a tab- or comma-separated table with a header (names as in `RAW_NAMES`), a CELLxGENE gene table, which has none, or an
+    Ensembl GTF file.
     Without coordinates every location is 0. `transcription_factors` holds one id or symbol per line. `families` holds the
     columns `gene_id` and `family`, or pairs of ids that are joined into families (named after their first id).
 
@@ -100,18 +103,17 @@ def build_gene_table(
     """
     raw = _read_raw(Path(raw_path))
     raw["location"] = genome_locations(raw["chromosome"].tolist(), raw["start"].to_numpy())
-    frame = raw[raw["biotype"] == "protein_coding"].reset_index(drop=True)
+    frame = raw.loc[raw["biotype"] == "protein_coding"].reset_index(drop=True)
     if frame.empty:
-        found = sorted(raw["biotype"].unique())[:10]
+        found = sorted(set(raw["biotype"]))[:10]
         raise ValueError(f"{raw_path}: no gene of biotype 'protein_coding'; found {found}. Give a whole Ensembl table.")
+    ids, symbols = frame["gene_id"].tolist(), frame["symbol"].tolist()
     if transcription_factors:
         known = set(_read_text(Path(transcription_factors)).split())
-        frame["is_tf"] = frame["gene_id"].isin(known) | frame["symbol"].isin(known)
-    if families:
-        named = _read_families(Path(families))
-        frame["family"] = [named.get(gene, gene) for gene in frame["gene_id"]]
-    frame["family"] = frame["family"].where(frame["family"] != "", frame["gene_id"])
-    return GeneTable(organism, frame[list(COLUMNS)])
+        frame["is_tf"] = [gene in known or symbol in known for gene, symbol in zip(ids, symbols, strict=True)]
+    named = _read_families(Path(families)) if families else dict(zip(ids, frame["family"], strict=True))
+    frame["family"] = [named.get(gene) or gene for gene in ids]
+    return GeneTable(organism, frame.loc[:, list(COLUMNS)])
 
 
 def genome_locations(chromosomes: Sequence[str], starts: Int[np.ndarray, " gene"]) -> Int[np.ndarray, " gene"]:
@@ -164,8 +166,8 @@ def fold_case(name: str) -> str:
 def map_genes(names: Sequence[str], table: GeneTable, *, minimum_mapped: float = 0.0) -> GeneMapping:
     """Map gene ids (with or without version), symbols and aliases to rows of a gene table.
 
-    Names that match only when case is ignored count if they are few, or if all names are upper case; else they are another
-    organism's. A name of several genes is ambiguous and not mapped.
+    Names that match only when case is ignored count if they are few; else they are another organism's. A name of several genes
+    is ambiguous and not mapped.
 
     Raises
     ------
@@ -177,10 +179,10 @@ def map_genes(names: Sequence[str], table: GeneTable, *, minimum_mapped: float =
     ambiguous = np.zeros(len(names), dtype=bool)
     ids, symbols, aliases, folded = table.lookups
     clean = [name.strip() for name in names]
-    steps = (("id", ids, clean), ("id", ids, [re.sub(r"\.[0-9]+$", "", name) for name in clean]))
+    steps = (("id", ids, clean), ("id", ids, [VERSION.sub("", name) for name in clean]))
     steps += (("symbol", symbols, clean), ("alias", aliases, clean), ("case", folded, [fold_case(n) for n in clean]))
     for kind, lookup, keys in steps:
-        if kind == "case" and not _may_ignore_case(clean, keys, folded, index):
+        if kind == "case" and not _may_ignore_case(keys, folded, index):
             continue
         for row in np.flatnonzero((index < 0) & ~ambiguous):
             found = lookup.get(keys[row])
@@ -214,11 +216,10 @@ def _lookup(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:
     return found
 
 
-def _may_ignore_case(names: list[str], keys: list[str], folded: dict[str, int], index: np.ndarray) -> bool:
-    left = [row for row in np.flatnonzero(index < 0) if folded.get(keys[row], -1) >= 0]
-    letters = [name for name in names if any(char.isalpha() for char in name)]
-    all_upper = sum(name == name.upper() for name in letters) >= 0.95 * max(len(letters), 1)
-    return all_upper or len(left) <= 0.1 * (index >= 0).sum()
+def _may_ignore_case(keys: list[str], folded: dict[str, int], index: np.ndarray) -> bool:
+    """True where few names match only without case; many of them are another organism's (human GCG, mouse Gcg)."""
+    left = sum(folded.get(keys[row], -1) >= 0 for row in np.flatnonzero(index < 0))
+    return left <= 0.1 * (index >= 0).sum()
 
 
 def _too_few(names: list[str], mapping: GeneMapping, table: GeneTable, minimum: float) -> str:
@@ -244,9 +245,29 @@ def _separator(path: Path) -> str:
 
 
 def _read_raw(path: Path) -> pd.DataFrame:
+    raw = _read_gtf(path) if ".gtf" in path.name else _read_table(path)
+    frame = pd.DataFrame(index=raw.index)
+    for name, candidates in RAW_NAMES.items():
+        column = next((candidate for candidate in candidates if candidate in raw.columns), None)
+        if column is None and name in {"gene_id", "symbol", "biotype"}:
+            raise ValueError(f"{path}: no column for {name}; found {list(raw.columns)}, allowed {list(candidates)}.")
+        frame[name] = raw[column] if column is not None else ""
+    frame["gene_id"] = [VERSION.sub("", gene) if gene.startswith("ENS") else gene for gene in frame["gene_id"]]
+    repeated = frame.loc[frame["gene_id"].duplicated(), "gene_id"].tolist()
+    if repeated:
+        raise ValueError(
+            f"{path}: {len(repeated)} gene ids are given more than once, such as {repeated[0]!r}. Keep one each."
+        )
+    starts = pd.Series(pd.to_numeric(frame["start"], errors="coerce"), index=frame.index)
+    frame["start"] = starts.fillna(-1).astype(np.int64)
+    frame["is_tf"] = [value.lower() in {"1", "true", "yes"} for value in frame["is_tf"]]
+    return frame
+
+
+def _read_table(path: Path) -> pd.DataFrame:
     first = _read_text(path).split("\n", 1)[0].split(_separator(path))
     headless = len(first) == len(CELLXGENE_COLUMNS) and first[3].isdigit()
-    raw = pd.read_csv(
+    return pd.read_csv(
         path,
         sep=_separator(path),
         dtype=str,
@@ -254,20 +275,22 @@ def _read_raw(path: Path) -> pd.DataFrame:
         header=None if headless else 0,
         names=list(CELLXGENE_COLUMNS) if headless else None,
     )
-    frame = pd.DataFrame(index=raw.index)
-    for name, candidates in RAW_NAMES.items():
-        column = next((candidate for candidate in candidates if candidate in raw.columns), None)
-        if column is None and name in {"gene_id", "symbol", "biotype"}:
-            raise ValueError(f"{path}: no column for {name}; found {list(raw.columns)}, allowed {list(candidates)}.")
-        frame[name] = raw[column] if column is not None else ""
-    frame["gene_id"] = frame["gene_id"].str.replace(r"^(ENS[A-Z]*G[0-9]+)\.[0-9]+$", r"\1", regex=True)
-    repeated = frame["gene_id"][frame["gene_id"].duplicated()].unique()
-    if len(repeated):
-        raise ValueError(
-            f"{path}: {len(repeated)} gene ids are given more than once, such as {repeated[0]!r}. Keep one each."
-        )
-    frame["start"] = pd.to_numeric(frame["start"], errors="coerce").fillna(-1).astype(np.int64)
-    return frame.assign(is_tf=frame["is_tf"].str.lower().isin(["1", "true", "yes"]))
+
+
+def _read_gtf(path: Path) -> pd.DataFrame:
+    """Genes of an Ensembl GTF file, on chromosomes and contigs alike."""
+    rows: list[dict[str, str]] = []
+    with gzip.open(path, "rt") if path.name.endswith(".gz") else path.open() as file:
+        for line in file:
+            fields = line.split("\t")
+            if len(fields) == 9 and fields[2] == "gene":
+                named = dict(GTF_ATTRIBUTE.findall(fields[8]))
+                kind = named.get("gene_biotype", named.get("gene_type", ""))
+                row = {"gene_id": named.get("gene_id", ""), "symbol": named.get("gene_name", ""), "biotype": kind}
+                rows.append({**row, "chromosome": fields[0], "start": fields[3]})
+    if not rows:
+        raise ValueError(f"{path}: no line describes a gene (third field 'gene'); give an Ensembl GTF file.")
+    return pd.DataFrame(rows)
 
 
 def _read_families(path: Path) -> dict[str, str]:

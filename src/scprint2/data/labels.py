@@ -91,13 +91,13 @@ def align_labels(obs: pd.DataFrame, *, dataset: Dataset) -> Labels:
     unknown: dict[str, dict[str, Any]] = {}
     for name in CLASSES:
         column = _column(obs, name, dataset)
-        given = obs[column].astype(object).where(obs[column].notna(), UNKNOWN_TERM).astype(str) if column else None
+        given = _as_text(obs, column) if column else None
         terms = _terms(name, given, obs, dataset)
         frame[f"{name}_ontology_term_id"] = pd.Categorical(terms)
         if given is not None and name not in {"organism", "age_group"}:
             lost = (terms == UNKNOWN_TERM) & ~given.str.lower().isin(MISSING).to_numpy()
             if lost.any():
-                unknown[name] = {"cells": int(lost.sum()), "examples": sorted(given[lost].unique())[:5]}
+                unknown[name] = {"cells": int(lost.sum()), "examples": sorted(set(given[lost]))[:5]}
     _check_labels(frame, unknown, dataset)
     return Labels(frame, unknown)
 
@@ -134,6 +134,11 @@ def _terms(name: str, given: pd.Series | None, obs: pd.DataFrame, dataset: Datas
     if given is None:
         return np.full(len(obs), UNKNOWN_TERM, dtype=object)
     return clean_terms([_as_term(name, value) for value in given])
+
+
+def _as_text(obs: pd.DataFrame, column: str) -> pd.Series:
+    values = pd.Series(obs[column].astype(object), index=obs.index)
+    return values.where(values.notna(), UNKNOWN_TERM).astype(str)
 
 
 def _as_term(name: str, value: str) -> str:

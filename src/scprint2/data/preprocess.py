@@ -73,31 +73,28 @@ def preprocess(
     """
     try:
         adata = validate_counts(select_cells(read_h5ad(raw_path), dataset), file=raw_path)
+        obs = pd.DataFrame(adata.obs)
         mapping = map_genes_of(adata, table, minimum_mapped=MINIMUM_MAPPED)
         mapped = _to_genes(adata, mapping, table, dataset)
-        labels = align_labels(adata.obs, dataset=dataset)
+        labels = align_labels(obs, dataset=dataset)
+        counts = sp.csr_matrix(mapped.X)
         keep, removed = quality_filter(
-            mapped.X, adata.obs, minimum_genes=settings.minimum_genes, deviations=settings.deviations
+            counts, obs, minimum_genes=settings.minimum_genes, deviations=settings.deviations
         )
     except ValueError as error:
         message = str(error)
         raise ValueError(message if message.startswith(str(raw_path)) else f"{raw_path}: {message}") from error
-    mapped.obs = _base_obs(adata.obs, dataset).join(labels.frame)
-    mapped.obs["nnz"] = np.diff(mapped.X.indptr).astype(np.int32)
-    mapped.obs["depth"] = np.asarray(mapped.X.sum(axis=1)).ravel().astype(np.int64)
+    mapped.obs = _base_obs(obs, dataset).join(labels.frame)
+    mapped.obs["nnz"] = np.diff(counts.indptr).astype(np.int32)
+    mapped.obs["depth"] = np.asarray(counts.sum(axis=1)).ravel().astype(np.int64)
     result = mapped[keep].copy()
     _embed_and_cluster(result, settings)
+    quality = {"cells_read": adata.n_obs, "cells_kept": result.n_obs, **removed, **_gene_counts(mapping)}
     result.uns["scprint2"] = {
         "dataset": dataset.name,
         "organism": dataset.organism,
         "counts_place": adata.uns["counts_place"],
-        "qc": {
-            "cells_read": adata.n_obs,
-            "cells_kept": result.n_obs,
-            **removed,
-            **_gene_counts(mapping),
-            "genes_kept": result.n_vars,
-        },
+        "qc": {**quality, "genes_kept": result.n_vars},
         "unknown_labels": {name: f"{lost['cells']} cells: {lost['examples']}" for name, lost in labels.unknown.items()},
         "genes": mapping.report,
     }
@@ -194,7 +191,7 @@ def _to_genes(adata: anndata.AnnData, mapping: GeneMapping, table: GeneTable, da
     target = np.searchsorted(rows, mapping.index[source])
     ones = np.ones(len(source), dtype=np.int64)
     sums = sp.csr_matrix((ones, (source, target)), shape=(adata.n_vars, len(rows)))
-    counts = to_csr(adata.X @ sums)
+    counts = to_csr(sp.csr_matrix(adata.X) @ sums)
     if problem := count_problem(counts):
         raise ValueError(f"after mapping to genes the matrix {problem}.")
     missing = [name for name in dataset.layers if name not in adata.layers]
@@ -202,15 +199,18 @@ def _to_genes(adata: anndata.AnnData, mapping: GeneMapping, table: GeneTable, da
         raise ValueError(f"has no layers {missing} that the registry names; found {list(adata.layers)}.")
     layers = {name: _layer(adata.layers[name] @ sums) for name in dataset.layers}
     var = table.frame.iloc[rows][["gene_id", "symbol"]].set_index("gene_id")
-    kept = {name: adata.obsm[name] for name in ("spatial",) if name in adata.obsm}
     counts.data = counts.data.astype(np.int32)
-    return anndata.AnnData(counts, obs=pd.DataFrame(index=adata.obs_names), var=var, layers=layers, obsm=kept)
+    mapped = anndata.AnnData(counts, obs=pd.DataFrame(index=adata.obs_names), var=var, layers=layers)
+    if "spatial" in adata.obsm:
+        mapped.obsm["spatial"] = adata.obsm["spatial"]
+    return mapped
 
 
 def _layer(matrix: Any) -> sp.csr_matrix:
     csr = sp.csr_matrix(matrix)
     csr.sum_duplicates()
-    return csr.astype(np.float32)
+    csr.data = csr.data.astype(np.float32)
+    return csr
 
 
 def _base_obs(obs: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
@@ -226,13 +226,13 @@ def _base_obs(obs: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
 
 
 def _gene_counts(mapping: GeneMapping) -> dict[str, int]:
-    counts = mapping.report["status"].value_counts()
-    found = {f"genes_{status}": int(counts.get(status, 0)) for status in ("mapped", "ambiguous", "unknown")}
+    statuses = mapping.report["status"].tolist()
+    found = {f"genes_{status}": statuses.count(status) for status in ("mapped", "ambiguous", "unknown")}
     return found | {"genes_merged": int(mapping.report["merged"].sum())}
 
 
 def _embed_and_cluster(adata: anndata.AnnData, settings: PreprocessingConfig) -> None:
-    components = principal_components(adata.X, settings.principal_components, seed=SEED)
+    components = principal_components(sp.csr_matrix(adata.X), settings.principal_components, seed=SEED)
     found = nearest_neighbors(components, max(settings.neighbors, settings.cluster_neighbors))
     adata.obsm["X_pca"] = components
     adata.obsm["neighbor"] = found.index[:, : settings.neighbors]

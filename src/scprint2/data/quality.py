@@ -26,8 +26,9 @@ def quality_filter(
     ValueError
         If no cell is left.
     """
-    threshold = min(minimum_genes, int(np.ceil(GENE_SHARE * counts.shape[1])))
-    keep = np.ones(counts.shape[0], dtype=bool)
+    cells, genes = counts.get_shape()
+    threshold = min(minimum_genes, int(np.ceil(GENE_SHARE * genes)))
+    keep = np.ones(cells, dtype=bool)
     removed = {"minimum_genes": threshold}
     not_primary = ~obs["is_primary_data"].astype(str).eq("True").to_numpy() if "is_primary_data" in obs else ~keep
     tests = {
@@ -43,7 +44,8 @@ def quality_filter(
         removed[name] = len(bad)
     if not keep.any():
         raise ValueError(
-            f"quality control leaves no cell of {len(keep)}: {removed}. Lower minimum_genes, or give primary data."
+            f"quality control leaves no cell of {len(keep)}: {removed}. Where cells are not primary (is_primary_data), give the "
+            "dataset that they come from; else look at the counts, or lower minimum_genes."
         )
     return keep, removed
 
@@ -51,7 +53,7 @@ def quality_filter(
 def _is_repeated(counts: sp.csr_matrix) -> np.ndarray:
     """True for a cell whose counts are exactly those of an earlier one."""
     seen: set[bytes] = set()
-    repeated = np.zeros(counts.shape[0], dtype=bool)
+    repeated = np.zeros(len(counts.indptr) - 1, dtype=bool)
     for row, (start, stop) in enumerate(zip(counts.indptr[:-1], counts.indptr[1:], strict=True)):
         key = hashlib.blake2b(counts.indices[start:stop].tobytes(), digest_size=16)
         key.update(counts.data[start:stop].tobytes())

@@ -69,10 +69,23 @@ class Dataset:
             If a field is malformed.
         """
         _check_row(row)
-        lists = {name: tuple(row.get(name, "").split()) for name in ("url", "layers", "roles")}
         size = row.get("bytes", "")
-        plain = {field.name: row.get(field.name, "") for field in fields(cls) if field.name not in {*lists, "bytes"}}
-        return cls(**plain, **lists, bytes=int(size) if size else None)
+        return cls(
+            name=row["name"],
+            organism=row["organism"],
+            url=tuple(row.get("url", "").split()),
+            file=row.get("file", ""),
+            sha256=row.get("sha256", ""),
+            bytes=int(size) if size else None,
+            licence=row.get("licence", ""),
+            citation=row.get("citation", ""),
+            batch_key=row.get("batch_key", ""),
+            label_key=row.get("label_key", ""),
+            layers=tuple(row.get("layers", "").split()),
+            subset=row.get("subset", ""),
+            roles=tuple(row.get("roles", "").split()),
+            truth=row.get("truth", ""),
+        )
 
     def to_row(self) -> dict[str, str]:
         """Return the text fields that `from_row` reads."""

@@ -47,7 +47,7 @@ def read_truth(path: str | Path, table: GeneTable) -> pd.DataFrame:
             f"{path}: {known.mean():.1%} of {len(found)} edges are between protein-coding genes of {table.organism}, at least "
             f"{MINIMUM_MAPPED:.0%} are needed; not found: {unknown}. Is it another organism's network?"
         )
-    kept = found[known & (found["regulator"] != found["target"])].drop_duplicates(ignore_index=True)
+    kept = found.loc[known & (found["regulator"] != found["target"])].drop_duplicates().reset_index(drop=True)
     kept.attrs = {"edges_read": len(found), "edges_kept": len(kept), "edges_unknown": int((~known).sum())}
     return kept
 

@@ -8,6 +8,7 @@ from typing import Any
 import anndata
 import h5py
 import numpy as np
+import pandas as pd
 import psutil
 import scipy.sparse as sp
 
@@ -87,15 +88,19 @@ def validate_counts(adata: anndata.AnnData, *, file: str | Path) -> anndata.AnnD
         raise ValueError(f"{file}: holds {adata.n_obs} cells and {adata.n_vars} genes; both must be more than 0.")
     _check_orientation(adata, file)
     counts = find_counts(adata, file=file)
-    raw = counts.place == "raw.X"
-    var = adata.raw.var if raw and adata.raw is not None else adata.var
+    raw = adata.raw if counts.place == "raw.X" else None
+    obs, var = pd.DataFrame(adata.obs), pd.DataFrame(adata.var if raw is None else raw.var)
     _check_names(var.index.astype(str), "genes (var_names)", "Use gene ids, or sum the columns of one gene.", file)
-    _check_names(adata.obs_names.astype(str), "cells (obs_names)", "Put the batch in front of the barcode.", file)
-    layers = {} if raw else {name: sp.csr_matrix(layer) for name, layer in adata.layers.items()}
-    uns = dict(adata.uns) | {"counts_place": counts.place}
-    return anndata.AnnData(
-        counts.matrix, obs=adata.obs.copy(), var=var.copy(), obsm=dict(adata.obsm), layers=layers, uns=uns
+    _check_names(obs.index.astype(str), "cells (obs_names)", "Put the batch in front of the barcode.", file)
+    checked = anndata.AnnData(
+        counts.matrix, obs=obs.copy(), var=var.copy(), uns={**adata.uns, "counts_place": counts.place}
     )
+    for name in adata.obsm:
+        checked.obsm[name] = adata.obsm[name]
+    fits = raw is None or raw.var_names.equals(adata.var_names)
+    for name in adata.layers if fits else ():
+        checked.layers[name] = sp.csr_matrix(adata.layers[name])
+    return checked
 
 
 def find_counts(adata: anndata.AnnData, *, file: str | Path) -> Counts:
@@ -205,7 +210,7 @@ def _check_structure(file: h5py.File, path: Path) -> None:
 def _walk(group: h5py.Group, path: Path) -> Iterator[tuple[str, Any]]:
     for name in group:
         link = group.get(name, getlink=True)
-        full = f"{group.name.rstrip('/')}/{name}"
+        full = f"{str(group.name).rstrip('/')}/{name}"
         if isinstance(link, h5py.ExternalLink):
             raise ValueError(f"{path}: {full} is a link to another file ({link.filename!r}); write it into one file.")
         if isinstance(link, h5py.SoftLink):
