@@ -78,3 +78,27 @@ def test_wrong_usage_exits_with_2(tmp_path, manifest, arguments):
     )
     assert result.returncode == 2
     assert "--experiment, or --scale and --variant" in result.stderr
+
+
+def test_datasets_of_a_registry_are_listed(tmp_path):
+    registry = tmp_path / "datasets.tsv"
+    registry.write_text(
+        "name\torganism\tbytes\tlicence\troles\n"
+        "one\tNCBITaxon:9606\t2500000\tCC-BY-4.0\ttrain\n"
+        "two\tNCBITaxon:10090\t\t\tlung pancreas\n"
+    )
+    plain = scprint2("data", "list", "--registry", registry)
+    assert plain.stdout.splitlines() == [
+        "one\tNCBITaxon:9606\ttrain\t2.5 MB\tCC-BY-4.0",
+        "two\tNCBITaxon:10090\tlung pancreas\t\t",
+    ]
+    listed = json.loads(scprint2("data", "list", "--registry", registry, "--json").stdout)
+    assert [row["name"] for row in listed] == ["one", "two"]
+
+
+def test_a_bad_registry_is_one_line_that_names_the_place(tmp_path):
+    registry = tmp_path / "datasets.tsv"
+    registry.write_text("name\torganism\n../up\tNCBITaxon:9606\n")
+    result = scprint2("data", "list", "--registry", registry)
+    assert result.returncode == 1
+    assert f"error: {registry}, line 2" in result.stderr
