@@ -12,6 +12,7 @@ from pathlib import Path
 NAME = re.compile(r"[a-z0-9_-]+")
 ORGANISM = re.compile(r"NCBITaxon:[0-9]+")
 SHA256 = re.compile(r"[0-9a-f]{64}")
+TRUTH = re.compile(r"[A-Za-z0-9_-]+")
 SUBSET = re.compile(r"hash(<|>=)(0|1|0?\.[0-9]+)|[A-Za-z0-9_.]+=[^&]+")
 
 
@@ -34,9 +35,9 @@ class Dataset:
     subset
         Conditions joined by `&`: `column=value`, or `hash<0.9` / `hash>=0.9` on a hash of the cell id in [0, 1).
     roles
-        What the dataset is used for, for readers; `config/scales` decides.
+        Words that say what the dataset is used for. A scale may take its corpora and test roles from them.
     truth
-        Network truth of a network test set: a name, or a file inside the mirror or data folder.
+        Name of the network truth of a network test set: its file without folder and endings.
     """
 
     name: str
@@ -53,11 +54,6 @@ class Dataset:
     subset: str = ""
     roles: tuple[str, ...] = ()
     truth: str = ""
-
-    @property
-    def truth_name(self) -> str:
-        """Name of the truth without folder and endings."""
-        return Path(self.truth).name.split(".", 1)[0]
 
     @classmethod
     def from_row(cls, row: Mapping[str, str]) -> "Dataset":
@@ -185,12 +181,11 @@ def _check_row(row: Mapping[str, str]) -> None:
     if not NAME.fullmatch(name):
         raise ValueError(f"name is {name!r}; it must consist of the characters a-z, 0-9, _ and -.")
     check_organism(row.get("organism", ""))
-    for field in ("file", "truth"):
-        path = Path(row.get(field, ""))
-        if path.is_absolute() or ".." in path.parts:
-            raise ValueError(
-                f"{field} is {str(path)!r}; it must be a path inside the mirror or data folder, without '..'."
-            )
+    file = Path(row.get("file", ""))
+    if file.is_absolute() or ".." in file.parts:
+        raise ValueError(f"file is {str(file)!r}; it must be a path inside the mirror or data folder, without '..'.")
+    if row.get("truth") and not TRUTH.fullmatch(row["truth"]):
+        raise ValueError(f"truth is {row['truth']!r}; it must consist of letters, digits, _ and -.")
     for url in row.get("url", "").split():
         if not url.startswith(("https://", "http://", "file://")):
             raise ValueError(f"url is {url!r}; it must start with https://, http:// or file://.")
