@@ -1,0 +1,172 @@
+"""A table of results as a picture: sections, grouped columns, cells that say how they compare."""
+
+from dataclasses import dataclass
+from textwrap import wrap
+from typing import Literal
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+State = Literal["better", "worse", "inside", "plain", "failed", "absent"]
+
+BETTER, WORSE, INSIDE, ABSENT, INK = "#00598c", "#b34700", "#8a8a8a", "#bdbdbd", "#1a1a1a"  # safe for the color-blind
+COLORS: dict[State, str] = {
+    "better": BETTER,
+    "worse": WORSE,
+    "inside": INSIDE,
+    "plain": INK,
+    "failed": "#a00000",
+    "absent": ABSENT,
+}
+TINTS: dict[State, str] = {"better": "#e3f0f8", "worse": "#fbeadf", "failed": "#fbe3e3"}
+ROW, HEADER, NOTE = 0.235, 0.27, 0.165  # heights, in inches
+SECTION_WIDTH, NAME_WIDTH, CELL_WIDTH, MARGIN = 1.25, 2.55, 0.98, 0.3
+CHARACTERS_PER_INCH = 16.5  # of a note's text
+
+
+@dataclass(frozen=True)
+class DisplayCell:
+    """One cell as it is shown.
+
+    Attributes
+    ----------
+    spread
+        What stands behind the value in small type, such as `± 1.5`.
+    mark
+        Mark of a footnote.
+    title
+        What a reader sees when pointing at the cell.
+    """
+
+    text: str
+    state: State = "plain"
+    spread: str = ""
+    mark: str = ""
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class DisplayRow:
+    """One row as it is shown."""
+
+    name: str
+    cells: tuple[DisplayCell, ...]
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class DisplaySection:
+    """Rows under one heading."""
+
+    name: str
+    rows: tuple[DisplayRow, ...]
+
+
+@dataclass(frozen=True)
+class Display:
+    """A table as it is shown.
+
+    Attributes
+    ----------
+    groups
+        Heading and number of columns of each group of columns.
+    columns
+        Heading of each column.
+    footnotes
+        Mark and text.
+    """
+
+    title: str
+    subtitle: str
+    groups: tuple[tuple[str, int], ...]
+    columns: tuple[str, ...]
+    sections: tuple[DisplaySection, ...]
+    notes: tuple[str, ...]
+    footnotes: tuple[tuple[str, str], ...]
+
+
+def plot_table(display: Display) -> Figure:
+    """Draw the table; the size of the figure follows from its rows, columns and notes."""
+    width = 2 * MARGIN + SECTION_WIDTH + NAME_WIDTH + CELL_WIDTH * len(display.columns)
+    notes = _wrap_notes(display, characters=int((width - 2 * MARGIN) * CHARACTERS_PER_INCH))
+    rows = sum(len(section.rows) for section in display.sections)
+    height = 2 * MARGIN + 0.62 + 2 * HEADER + 0.1 + ROW * rows + 0.2 + NOTE * len(notes)
+    figure = Figure(figsize=(width, height), facecolor="white")
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set(xlim=(0, width), ylim=(height, 0))
+    axes.axis("off")
+    axes.text(MARGIN, MARGIN + 0.13, display.title, fontsize=13, fontweight="bold", color=INK, va="center")
+    axes.text(MARGIN, MARGIN + 0.40, display.subtitle, fontsize=8.5, color="#555555", va="center")
+    top = _draw_headers(axes, display, top=MARGIN + 0.62, right=width - MARGIN)
+    for section in display.sections:
+        top = _draw_section(axes, section, top=top, right=width - MARGIN)
+    top += 0.2
+    for number, line in enumerate(notes):
+        axes.text(MARGIN, top + NOTE * number, line, fontsize=7.2, color="#444444", va="center")
+    return figure
+
+
+def _draw_headers(axes: Axes, display: Display, *, top: float, right: float) -> float:
+    """Draw the headings; return where the first row begins."""
+    axes.plot([MARGIN, right], [top, top], color=INK, linewidth=1.2)
+    first = MARGIN + SECTION_WIDTH + NAME_WIDTH
+    for title, span in display.groups:
+        last = first + CELL_WIDTH * span
+        axes.text(
+            (first + last) / 2,
+            top + HEADER / 2,
+            title,
+            fontsize=8.2,
+            fontweight="bold",
+            ha="center",
+            va="center",
+            color=INK,
+        )
+        if title and span > 1:
+            axes.plot([first + 0.08, last - 0.08], [top + HEADER, top + HEADER], color="#999999", linewidth=0.6)
+        first = last
+    for number, title in enumerate(display.columns):
+        center = MARGIN + SECTION_WIDTH + NAME_WIDTH + CELL_WIDTH * (number + 0.5)
+        axes.text(center, top + 1.5 * HEADER, title, fontsize=8, ha="center", va="center", color="#444444")
+    return top + 2 * HEADER + 0.05
+
+
+def _draw_section(axes: Axes, section: DisplaySection, *, top: float, right: float) -> float:
+    """Draw one section; return where the next begins."""
+    axes.plot([MARGIN, right], [top, top], color="#777777", linewidth=0.7)
+    axes.text(MARGIN, top + ROW / 2, section.name, fontsize=8, fontweight="bold", va="center", color="#333333")
+    for number, row in enumerate(section.rows):
+        middle = top + ROW * (number + 0.5)
+        left = MARGIN + SECTION_WIDTH
+        if number:
+            axes.plot([left, right], [middle - ROW / 2] * 2, color="#e8e8e8", linewidth=0.5)
+        axes.text(left, middle, row.name, fontsize=8.2, va="center", color=INK)
+        for place, cell in enumerate(row.cells):
+            _draw_cell(axes, cell, left=left + NAME_WIDTH + CELL_WIDTH * place, middle=middle)
+    return top + ROW * len(section.rows)
+
+
+def _draw_cell(axes: Axes, cell: DisplayCell, *, left: float, middle: float) -> None:
+    if cell.state in TINTS:
+        box = Rectangle((left + 0.03, middle - ROW / 2 + 0.015), CELL_WIDTH - 0.06, ROW - 0.03, linewidth=0)
+        box.set_facecolor(TINTS[cell.state])
+        axes.add_patch(box)
+    bold = cell.state in ("better", "worse") or (cell.state == "plain" and bool(cell.spread))
+    arrow = {"better": " ▲", "worse": " ▼"}.get(cell.state, "")
+    text = cell.text + arrow + (f" [{cell.mark}]" if cell.mark else "")
+    weight, center = "bold" if bold else "normal", left + CELL_WIDTH / 2
+    style = {"fontsize": 8 if not cell.spread else 7.8, "color": COLORS[cell.state], "va": "center"}
+    if cell.spread:
+        axes.text(center - 0.02, middle, text, ha="right", fontweight=weight, **style)
+        axes.text(center + 0.02, middle, cell.spread, ha="left", fontsize=6.6, color="#777777", va="center")
+    else:
+        axes.text(center, middle, text, ha="center", fontweight=weight, **style)
+
+
+def _wrap_notes(display: Display, *, characters: int) -> list[str]:
+    """Notes and footnotes, broken into lines."""
+    lines: list[str] = []
+    for note in (*display.notes, *(f"[{mark}] {text}" for mark, text in display.footnotes)):
+        lines += wrap(note, width=characters, subsequent_indent="    ")
+    return lines

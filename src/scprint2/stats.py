@@ -1,0 +1,153 @@
+"""What a difference between two rows is worth: intervals from seeds, paired tests, control of false discoveries."""
+
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from scipy import stats
+
+CONFIDENCE = 0.95
+OWN_SPREAD_SEEDS = (
+    5  # with fewer seeds the reference's own standard deviation says too little and the pooled one is taken
+)
+NEGLIGIBLE = 1e-12  # a standard deviation under this share of the mean is rounding, not spread
+PAIRED_KEYS = ["row", "pairs", "difference", "p_value", "q_value", "discovery", "reason"]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A standard deviation over seeds and the degrees of freedom that it rests on."""
+
+    deviation: float
+    degrees: int
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Where a row's mean lies, seen from the interval in which its reference would put it if nothing had changed.
+
+    `unknown` where there is no interval; the reason says why, and `low` and `high` are None.
+    """
+
+    verdict: Literal["below", "inside", "above", "unknown"]
+    low: float | None = None
+    high: float | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A range of values."""
+
+    low: float
+    high: float
+
+
+def standard_deviation(values: Sequence[float]) -> float | None:
+    """Sample standard deviation; None for a single value."""
+    return float(np.std(values, ddof=1)) if len(values) > 1 else None
+
+
+def pool_spread(rows: Iterable[Sequence[float]]) -> Spread | None:
+    """Pool the spread over seeds of all rows that have several: the root of the mean variance, weighted by n - 1.
+
+    None where no row has two seeds.
+    """
+    several = [np.asarray(row, dtype=float) for row in rows if len(row) > 1]
+    if not several:
+        return None
+    degrees = sum(len(row) - 1 for row in several)
+    squares = sum(float(((row - row.mean()) ** 2).sum()) for row in several)
+    return Spread(float(np.sqrt(squares / degrees)), degrees)
+
+
+def choose_spread(reference: Sequence[float], *, pooled: Spread | None) -> Spread:
+    """The reference's own spread if it has at least five seeds and is not zero, else the pooled one.
+
+    Raises
+    ------
+    ValueError
+        If neither gives an interval of positive width.
+    """
+    scale = abs(float(np.mean(reference))) * NEGLIGIBLE
+    deviation = standard_deviation(reference)
+    if deviation is not None and len(reference) >= OWN_SPREAD_SEEDS and deviation > scale:
+        return Spread(deviation, len(reference) - 1)
+    if pooled is None:
+        raise ValueError(
+            "no row has two seeds, so the spread over seeds is not known; run the reference with more seeds"
+        )
+    if pooled.deviation <= scale:
+        raise ValueError("no row varies over its seeds, so there is no spread to hold a difference against")
+    return pooled
+
+
+def prediction_interval(reference: Sequence[float], *, seeds: int, pooled: Spread | None) -> Interval:
+    """Interval for the mean of `seeds` further runs of the reference: mean +- t(df, 0.975) * s * sqrt(1/n + 1/m).
+
+    n and m are the seeds of the reference and of the row that is judged; s and its degrees of freedom come from `choose_spread`.
+    """
+    spread = choose_spread(reference, pooled=pooled)
+    center = float(np.mean(reference))
+    quantile = float(stats.t.ppf((1 + CONFIDENCE) / 2, spread.degrees))
+    half = quantile * spread.deviation * float(np.sqrt(1 / len(reference) + 1 / seeds))
+    return Interval(center - half, center + half)
+
+
+def judge(values: Sequence[float], *, reference: Sequence[float], pooled: Spread | None) -> Verdict:
+    """Say whether a row's mean over seeds lies below, inside or above the prediction interval of its reference."""
+    try:
+        interval = prediction_interval(reference, seeds=len(values), pooled=pooled)
+    except ValueError as error:
+        return Verdict("unknown", reason=str(error))
+    center = float(np.mean(values))
+    verdict = "below" if center < interval.low else "above" if center > interval.high else "inside"
+    return Verdict(verdict, interval.low, interval.high)
+
+
+def bootstrap_interval(
+    values: Float[np.ndarray, " unit"], *, rng: np.random.Generator, draws: int = 10_000
+) -> Interval:
+    """Percentile interval of the mean, by drawing the units (cells, datasets, seeds) anew with replacement."""
+    if len(values) < 2:
+        raise ValueError(f"{len(values)} value: a bootstrap needs at least two units to draw from")
+    means = np.array([rng.choice(values, len(values)).mean() for _ in range(draws)])
+    low, high = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return Interval(float(low), float(high))
+
+
+def paired_tests(
+    rows: Mapping[str, Mapping[Hashable, float]], *, reference: Mapping[Hashable, float], rate: float = 0.05
+) -> pd.DataFrame:
+    """Compare rows with a reference over the units that both have (dataset, seed), by paired t-tests.
+
+    Returns one line per row: `row, pairs, difference, p_value, q_value, discovery, reason`. `q_value` is the p value adjusted
+    over all rows (Benjamini-Hochberg), and the discoveries are those at most `rate`: of them, at most that share is expected
+    to be false. A row with fewer than two pairs, or whose differences do not vary, gets a reason in place of its p value.
+    """
+    lines = [_paired_test(name, values, reference) for name, values in rows.items()]
+    tested = [line for line in lines if line["p_value"] is not None]
+    if tested:
+        adjusted = stats.false_discovery_control([line["p_value"] for line in tested])  # Benjamini-Hochberg
+        for line, q_value in zip(tested, adjusted, strict=True):
+            line["q_value"] = float(q_value)
+    for line in lines:
+        line["discovery"] = line["q_value"] is not None and line["q_value"] <= rate
+    return pd.DataFrame(lines, columns=pd.Index(PAIRED_KEYS)).astype(dict.fromkeys(PAIRED_KEYS[2:5], float))
+
+
+def _paired_test(name: str, values: Mapping[Hashable, float], reference: Mapping[Hashable, float]) -> dict[str, Any]:
+    """One line of `paired_tests`, without the adjustment."""
+    units = [unit for unit in values if unit in reference]
+    differences = np.array([values[unit] - reference[unit] for unit in units], dtype=float)
+    line = dict.fromkeys(PAIRED_KEYS) | {"row": name, "pairs": len(units), "reason": ""}
+    if units:
+        line["difference"] = float(differences.mean())
+    if len(units) < 2:
+        return line | {"reason": "fewer than two pairs"}
+    if np.ptp(differences) <= NEGLIGIBLE * np.abs(differences).max():
+        return line | {"reason": "the differences do not vary"}
+    return line | {"p_value": float(np.asarray(stats.ttest_1samp(differences, 0))[1])}

@@ -1,0 +1,138 @@
+"""Table 1 as it is read: the paper's layout, as a page that needs nothing else (HTML) and as a figure (PDF)."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from scprint2.plots.table import Display, DisplayCell, DisplayRow, DisplaySection, State
+from scprint2.stats import Verdict
+from scprint2.table_cells import ABSENT, BASE, BASELINE, COST, FAILED, Cell, Cells, Row
+
+GROUPS: Mapping[str, tuple[str, str]] = {  # column -> the paper's heading of its group and of the column
+    COST: ("cost", "min / epoch"),
+    "denoise": ("denoising", "gain"),
+    "scib_lung": ("embedding, batch correction", "lung"),
+    "scib_pancreas": ("embedding, batch correction", "pancreas"),
+    "ct_lung": ("cell type prediction", "lung"),
+    "ct_pancreas": ("cell type prediction", "pancreas"),
+    "or_gwps": ("gene regulatory network", "OR gwps"),
+    "or_omni": ("gene regulatory network", "OR omni"),
+    "auprc_gwps": ("gene regulatory network", "AUPRC gwps"),
+    "auprc_omni": ("gene regulatory network", "AUPRC omni"),
+}
+LOWER_IS_BETTER = {COST}
+WORTH: Mapping[str, str] = {
+    "mini": "Simulated cells and a tiny model trained for minutes: these numbers show that every step of the benchmark runs and "
+    "that a trained model can be told from an untrained one. They say nothing about real cells, and the order of the rows says "
+    "nothing about the order at the paper's size.",
+    "pocket": "Small real datasets and a small model: differences hold for these data and this budget of training. The order of "
+    "the rows can change with more data and longer training; hold only the direction of an effect against the paper.",
+    "paper": "The paper's model, data and training. Training is stopped after a fixed number of epochs, not at convergence.",
+}
+
+
+def lay_out(rows: Sequence[Row], cells: Cells, *, columns: Sequence[str], scale: str, device: str) -> Display:
+    """Lay the table out in the paper's order of columns, grey where a row cannot be told from base."""
+    footnotes: dict[str, str] = {}  # text -> mark
+    decimals = {column: _decimals(cells, column) for column in columns}
+    sections = []
+    for name in dict.fromkeys(row.section for row in rows):
+        lines = []
+        for row in (row for row in rows if row.section == name):
+            line = tuple(
+                _lay_out_cell(cells[row.variant, column], row, column, decimals=decimals[column], footnotes=footnotes)
+                for column in columns
+            )
+            shown = f"{row.name} ({len(row.seeds)} seeds)" if len(row.seeds) > 1 else row.name
+            title = f"{row.variant}, compared with {row.reference}, run {row.run_id}"
+            lines.append(DisplayRow(shown, line, title))
+        sections.append(DisplaySection("Baselines and controls" if name == BASELINE else name, tuple(lines)))
+    headings = [GROUPS.get(column, ("", column)) for column in columns]
+    groups: list[tuple[str, int]] = []
+    for group, _ in headings:
+        span = groups.pop()[1] if groups and groups[-1][0] == group else 0
+        groups.append((group, span + 1))
+    return Display(
+        title="Table 1. The additive benchmark",
+        subtitle=f"scale {scale} · trained on {device or 'no device'} · {_count_seeds(rows)}",
+        groups=tuple(groups),
+        columns=tuple(heading for _, heading in headings),
+        sections=tuple(sections),
+        notes=_notes(scale),
+        footnotes=tuple((mark, text) for text, mark in footnotes.items()),
+    )
+
+
+def render_html(display: Display) -> str:
+    """Render the table as one HTML page without scripts, fonts or images from elsewhere."""
+    environment = Environment(
+        loader=PackageLoader("scprint2", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("table1.html").render(display=display)
+
+
+def _lay_out_cell(cell: Cell, row: Row, column: str, *, decimals: int, footnotes: dict[str, str]) -> DisplayCell:
+    if cell.mean is None:
+        if cell.status == ABSENT:
+            return DisplayCell("n/a", "absent", title=cell.reason)
+        mark = footnotes.setdefault(f"{row.name}: {cell.reason}", str(len(footnotes) + 1))
+        return DisplayCell(FAILED, "failed", mark=mark, title=cell.reason)
+    spread = f"± {cell.deviation:.{decimals}f}" if cell.deviation is not None else ""
+    title = f"{cell.mean:.6g} over {len(cell.values)} seed{'s' * (len(cell.values) > 1)}"
+    for reference, verdict in {BASE: cell.verdict_base, row.reference: cell.verdict}.items():
+        title += f"; {_describe(reference, verdict, decimals=decimals)}" if verdict else ""
+    mark = ""
+    if cell.verdict_base and cell.verdict_base.verdict == "unknown":
+        mark = footnotes.setdefault(f"Not compared with {BASE}: {cell.verdict_base.reason}.", str(len(footnotes) + 1))
+    return DisplayCell(
+        f"{cell.mean:.{decimals}f}", _state(cell.verdict_base, column), spread=spread, mark=mark, title=title
+    )
+
+
+def _state(verdict: Verdict | None, column: str) -> State:
+    """How a cell is shown: by what it means, not by its direction."""
+    if verdict is None or verdict.verdict == "unknown":
+        return "plain"
+    if verdict.verdict == "inside":
+        return "inside"
+    return "better" if (verdict.verdict == "above") != (column in LOWER_IS_BETTER) else "worse"
+
+
+def _describe(reference: str, verdict: Verdict, *, decimals: int) -> str:
+    if verdict.low is None or verdict.high is None:
+        return f"not compared with {reference}: {verdict.reason}"
+    return f"{verdict.verdict} the interval of {reference}, {verdict.low:.{decimals}f} to {verdict.high:.{decimals}f}"
+
+
+def _decimals(cells: Cells, column: str) -> int:
+    """Decimals that give the largest value of a column three digits."""
+    means = [cell.mean for (_, name), cell in cells.items() if name == column]
+    largest = max((abs(mean) for mean in means if mean), default=1.0)
+    return min(5, max(0, 2 - math.floor(math.log10(largest))))
+
+
+def _count_seeds(rows: Sequence[Row]) -> str:
+    trained = [row for row in rows if row.section != BASELINE]
+    numbers = {row.variant: len(row.seeds) for row in trained}
+    base = numbers.pop(BASE, 0)
+    others = sorted(set(numbers.values()))
+    rest = " to ".join(map(str, dict.fromkeys((others[0], others[-1])))) if others else "0"
+    return f"seeds: {base} for base, {rest} for the other rows"
+
+
+def _notes(scale: str) -> tuple[str, ...]:
+    worth = WORTH.get(scale, f"The scale {scale!r} is a test of the workflow; its numbers mean nothing.")
+    return (
+        f"What these numbers are worth: {worth}",
+        "Blue ▲ is better and orange ▼ is worse than base by more than the spread over seeds; grey cannot be told from base: the "
+        "row's mean over seeds lies in the 95 % prediction interval of base, mean ± t · s · √(1/n + 1/m), with n and m the seeds "
+        "of base and of the row, and s pooled over all rows with several seeds while base has fewer than five.",
+        "± is the standard deviation over seeds. n/a: it does not do the task. Denoising: 100 × gain in Spearman correlation "
+        "over the noisy counts. Embedding: scIB total × 100. Cell types: accuracy × 100. Networks: odds ratio (1 is chance) and "
+        "area above the prevalence line (0 is chance).",
+    )
