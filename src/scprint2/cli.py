@@ -26,8 +26,8 @@ data_app = typer.Typer(help="Datasets of a registry.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 app.command(
     "predict",
-    epilog="Example: scprint2 predict --model results/mini/models/base/seed_0 --seed 0 --out predictions --jobs "
-    '\'[{"task": "embed", "role": "lung", "dataset": "sim_lung", "settings": {...}, "cells": "results/mini/datasets/sim_lung/cells.h5ad"}]\'',
+    epilog="Example: scprint2 predict --model results/mini/models/base/seed_0 --seed 0 --out predictions --jobs jobs.json, where "
+    'jobs.json holds [{"task": "embed", "role": "lung", "dataset": "sim_lung", "settings": {...}, "cells": "cells.h5ad"}]',
 )(predict)
 
 Config = Annotated[Path, typer.Option(help="Folder with base.yaml, scales/ and variants/.", file_okay=False)]
