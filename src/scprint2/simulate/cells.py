@@ -55,11 +55,12 @@ def draw_cells(world: World, name: str, design: Design) -> Cells:
 
 
 def draw_donors(rng: np.random.Generator, name: str, design: Design) -> pd.DataFrame:
-    """One row per donor; each donor is one library of one assay."""
+    """One row per donor; each donor is one library of one assay. Of a cell line neither age nor ethnicity is known."""
     number = np.arange(design.donors)
-    stages = STAGES[design.organism]
-    human = design.organism == "NCBITaxon:9606"
-    start = rng.integers(len(ETHNICITIES))
+    is_line = design.tissue_type == "cell culture"
+    stages = (UNKNOWN,) if is_line else STAGES[design.organism]
+    ethnicities = (UNKNOWN,) if is_line else ETHNICITIES[design.organism]
+    first_stage, first_ethnicity = rng.integers(len(stages)), rng.integers(len(ethnicities))
     return pd.DataFrame(
         {
             "donor": [f"{name}-donor-{n + 1}" for n in number],
@@ -67,16 +68,10 @@ def draw_donors(rng: np.random.Generator, name: str, design: Design) -> pd.DataF
             "assay": [design.assays[n % len(design.assays)] for n in number],
             "disease": [design.diseases[n % len(design.diseases)] for n in number],
             "sex": rng.permutation([f"PATO:000038{3 + n % 2}" for n in number]),
-            "stage": [stages[n] for n in rng.choice(len(stages), design.donors, p=age_shares(len(stages)))],
-            "ethnicity": [ETHNICITIES[(start + n) % len(ETHNICITIES)] if human else "na" for n in number],
+            "stage": [stages[(first_stage + n) % len(stages)] for n in number],
+            "ethnicity": [ethnicities[(first_ethnicity + n) % len(ethnicities)] for n in number],
         }
     )
-
-
-def age_shares(stages: int) -> Float[np.ndarray, " stage"]:
-    """Adults are sampled most."""
-    weight = 1 / np.arange(1, stages + 1)
-    return weight / weight.sum()
 
 
 def place_cells(rng: np.random.Generator, obs: pd.DataFrame) -> None:

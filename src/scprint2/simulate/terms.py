@@ -97,11 +97,22 @@ LABELS = {
     "na": "na",
     UNKNOWN: UNKNOWN,
 }
+# Donors take these in turns; adults come most often.
+ADULT, ELDER = "HsapDv:0000119", "HsapDv:0000156"
 STAGES = {
-    "NCBITaxon:9606": ("HsapDv:0000119", "HsapDv:0000156", "HsapDv:0000098", "HsapDv:0000037"),
+    "NCBITaxon:9606": (ADULT, ELDER, ADULT, "HsapDv:0000098", ELDER, "HsapDv:0000037"),
     "NCBITaxon:10090": ("MmusDv:0000063", "MmusDv:0000089"),
 }
-ETHNICITIES = ("HANCESTRO:0590", "HANCESTRO:0849", "HANCESTRO:0568", "HANCESTRO:0590 || HANCESTRO:0849", UNKNOWN)
+ETHNICITIES = {
+    "NCBITaxon:9606": (
+        "HANCESTRO:0590",
+        "HANCESTRO:0849",
+        "HANCESTRO:0568",
+        "HANCESTRO:0590 || HANCESTRO:0849",
+        UNKNOWN,
+    ),
+    "NCBITaxon:10090": ("na",),
+}
 NORMAL = "PATO:0000461"
 
 
