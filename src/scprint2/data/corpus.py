@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from hashlib import sha256
 from os.path import relpath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -205,6 +204,12 @@ def build_corpus(
     from scprint2.data.ontology import build_label_table
 
     opened = tuple(Shard.open(folder) for folder in shards)
+    if not opened:
+        raise ValueError(f"corpus {name!r} has no shards. Name its datasets in the file of the scale.")
+    known = {table.organism for table in gene_tables}
+    for shard in opened:
+        if shard.organism not in known:
+            raise ValueError(f"{shard.folder}: no gene table of {shard.organism}; given: {sorted(known)}.")
     used = {shard.organism for shard in opened}
     genes = build_gene_vocabulary(table for table in gene_tables if table.organism in used)
     for shard in opened:
@@ -265,8 +270,6 @@ def _test_hashes(test: anndata.AnnData, genes: GeneVocabulary, organism: str) ->
 
 def _check_shard(shard: Shard, genes: GeneVocabulary, *, validation_share: float) -> None:
     shard.verify()
-    if shard.organism not in genes.organisms:
-        raise ValueError(f"{shard.folder}: no gene table of {shard.organism}; given: {list(genes.organisms)}.")
     if shard.header["genes_sha256"] != genes_sha256(genes.gene_ids(shard.organism).tolist()):
         raise ValueError(f"{shard.folder}: made with another gene table of {shard.organism}. Build the shard again.")
     if shard.header["validation_share"] != validation_share:
@@ -274,8 +277,3 @@ def _check_shard(shard: Shard, genes: GeneVocabulary, *, validation_share: float
             f"{shard.folder}: split with a validation share of {shard.header['validation_share']}, the corpus asks for "
             f"{validation_share}. Build the shard again."
         )
-
-
-def manifest_sha256(path: str | Path) -> str:
-    """Return the hash of a manifest, which holds the hashes of its shards: it names the training data exactly."""
-    return sha256(Path(path).read_bytes()).hexdigest()

@@ -157,7 +157,7 @@ class Blocks:
     @cached_property
     def group_bounds(self) -> Float[np.ndarray, " boundary"]:
         """Value of `cumulative` before each group's first block, and at the end."""
-        return np.concatenate([[0.0], self.cumulative])[self.group_block]
+        return np.append(0.0, self.cumulative[self.group_block[1:] - 1])
 
     def group_weights(self, saturation: float) -> Float[np.ndarray, " group"]:
         """Return the sum of the weights of each group's cells."""

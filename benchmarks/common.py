@@ -1,0 +1,55 @@
+"""What every benchmark shares: the machine, interleaved rounds, and medians."""
+
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+
+PACKAGES = ("numpy", "scipy", "torch", "anndata")
+ROUNDS = 3
+
+
+def describe_machine() -> dict:
+    """Return what a number depends on beside the code."""
+    cpu = platform.processor() or platform.machine()
+    try:
+        with open("/proc/cpuinfo") as file:
+            cpu = next(line.split(":")[1].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        pass
+    return {
+        "cpu": cpu,
+        "cores": os.cpu_count(),
+        "load": os.getloadavg(),
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in PACKAGES},
+    }
+
+
+def interleave(candidates: dict[str, Callable[[int], object]], *, repeats: dict[str, int]) -> dict[str, dict]:
+    """Time each candidate in three rounds, one after the other in every round, after one call to warm up.
+
+    A candidate is called with 0, 1, … `repeats` - 1. Wall seconds and the processor seconds of the calling thread, per call;
+    the latter count on a machine that others use too.
+    """
+    wall, cpu = {name: [] for name in candidates}, {name: [] for name in candidates}
+    for call in candidates.values():
+        call(0)
+    for _ in range(ROUNDS):
+        for name, call in candidates.items():
+            begin = time.perf_counter(), time.thread_time()
+            for number in range(repeats[name]):
+                call(number)
+            wall[name].append((time.perf_counter() - begin[0]) / repeats[name])
+            cpu[name].append((time.thread_time() - begin[1]) / repeats[name])
+    return {
+        name: {
+            "seconds": statistics.median(wall[name]),
+            "cpu_seconds": statistics.median(cpu[name]),
+            "rounds": wall[name],
+            "cpu_rounds": cpu[name],
+        }
+        for name in candidates
+    }
