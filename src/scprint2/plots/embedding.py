@@ -1,6 +1,7 @@
 """Figures of the integration benchmark: the table of scores and the embeddings themselves."""
 
 import textwrap
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
@@ -40,8 +41,8 @@ def embedding_panels(
 
 
 def _scatter(axis: Axes, coordinates: Float[np.ndarray, "cell 2"], values: Shaped[np.ndarray, " cell"]) -> None:
-    counts = pd.Series(values).value_counts(sort=True)
-    shown = list(counts.index[:MOST_COLORS])
+    counts = dict(Counter(values.tolist()).most_common())
+    shown = list(counts)[:MOST_COLORS]
     colors = plt.get_cmap("tab20" if len(shown) > 10 else "tab10")
     rest = ~np.isin(values, shown)
     if rest.any():
@@ -91,7 +92,7 @@ def integration_table(
         axis.text(place, -0.65, name.replace("_", " "), rotation=40, ha="left", va="bottom", fontsize=8)
     start = 0
     for heading, metrics in parts.items():
-        middle = np.mean(positions[start : start + len(metrics)])
+        middle = float(np.mean(positions[start : start + len(metrics)]))
         axis.text(middle, len(scores) - 0.35, heading, ha="center", va="top", fontsize=9, fontweight="bold")
         start += len(metrics)
     axis.set(xlim=(-0.7, positions[-1] + 1.2), ylim=(len(scores) - 0.1, -0.6), xticks=[])

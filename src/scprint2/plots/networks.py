@@ -47,7 +47,11 @@ def top_edges_figure(edges: pd.DataFrame, *, expected: float, title: str) -> Fig
     places = np.arange(len(edges))
     colors = [KNOWN if known else OTHER for known in edges["known"]]
     axis.barh(places, edges["score"], color=colors)
-    axis.set_yticks(places, [f"{row.regulator} → {row.target}" for row in edges.itertuples()], fontsize=7)
+    axis.set_yticks(
+        places,
+        [f"{source} → {target}" for source, target in zip(edges["regulator"], edges["target"], strict=True)],
+        fontsize=7,
+    )
     axis.set(xlabel="score", ylim=(len(edges) - 0.4, -0.6))
     axis.spines[["top", "right"]].set_visible(False)
     known = int(edges["known"].sum())

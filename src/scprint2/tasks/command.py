@@ -19,7 +19,7 @@ def predict(
     """Make all predictions of one model or baseline.
 
     A job is {"task": "denoise", "role": "denoise", "dataset": "x", "settings": {...}, "cells": "x/cells.h5ad"}, and for networks
-    "truth": "known_edges.tsv.gz" and "genes": "gene_table.tsv" besides.
+    "truth": "known_edges.tsv" besides (columns regulator and target, gene ids).
     """
     from scprint2.tasks.predict import PredictionJob, load_method
     from scprint2.tasks.predict import predict as run

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import torch
 from anndata import AnnData
 from jaxtyping import Float
@@ -13,7 +14,7 @@ from torch import Tensor
 from scprint2.config.node import Node
 from scprint2.data.batch import CellBatch
 from scprint2.model.outputs import CellOutput
-from scprint2.tasks.inference import Reader, run
+from scprint2.tasks.inference import Reader, add_neighbors, count_neighbors, run
 from scprint2.tasks.selection import DRAW_SEED, dense_counts, downsample_counts, draw_cells, variable_genes
 from scprint2.training.checkpoint import PretrainedModel
 
@@ -53,20 +54,15 @@ def prepare_denoising(adata: AnnData, settings: DenoiseSettings) -> DenoisingPro
     """Draw cells, take counts away, and choose the genes to score: the most variable ones before the noise."""
     chosen = adata[draw_cells(adata, settings.cells)].copy()
     genes = variable_genes(chosen, settings.genes)
-    rng = np.random.default_rng(DRAW_SEED)
-    noisy = AnnData(
-        X=sparse.csr_matrix(downsample_counts(dense_counts(chosen), settings.removed, rng=rng)),
-        obs=chosen.obs[[]],
-        var=chosen.var[[]],
-    )
-    prediction = AnnData(X=chosen[:, genes].X, obs=chosen.obs[[]], var=chosen.var.iloc[genes][[]])
-    prediction.layers["noisy"] = noisy[:, genes].X
+    full = dense_counts(chosen)
+    counts = downsample_counts(full, settings.removed, rng=np.random.default_rng(DRAW_SEED))
+    obs = pd.DataFrame({"depth": full.sum(axis=1), "noisy_depth": counts.sum(axis=1)}, index=chosen.obs_names)
+    obs["organism_ontology_term_id"] = chosen.obs["organism_ontology_term_id"]
+    noisy = AnnData(X=sparse.csr_matrix(counts), obs=obs, var=pd.DataFrame(index=chosen.var_names))
+    prediction = AnnData(X=sparse.csr_matrix(full[:, genes]), obs=obs.copy(), var=pd.DataFrame(index=chosen.var_names[genes]))
+    prediction.layers["noisy"] = sparse.csr_matrix(counts[:, genes])
     if TRUE_MEAN in chosen.layers:
-        prediction.layers[TRUE_MEAN] = dense_counts(chosen[:, genes], TRUE_MEAN)
-    prediction.obs["depth"] = dense_counts(chosen).sum(axis=1)
-    prediction.obs["noisy_depth"] = dense_counts(noisy).sum(axis=1)
-    prediction.obs["organism_ontology_term_id"] = chosen.obs["organism_ontology_term_id"]
-    noisy.obs = prediction.obs
+        prediction.layers[TRUE_MEAN] = dense_counts(chosen, TRUE_MEAN)[:, genes]
     return DenoisingProblem(noisy, prediction)
 
 
@@ -77,6 +73,8 @@ def predict_denoised(pretrained: PretrainedModel, adata: AnnData, *, settings: D
     because baselines need one.
     """
     problem = prepare_denoising(adata, settings)
+    if count_neighbors(pretrained):
+        add_neighbors(problem.noisy, components=adata.obsm["X_pca"].shape[1])
     reader = Reader(pretrained, problem.noisy)
 
     def denoise(batch: CellBatch) -> Float[Tensor, "cell gene"]:

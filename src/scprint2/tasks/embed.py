@@ -3,6 +3,7 @@
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 import torch
 from anndata import AnnData
 from jaxtyping import Float
@@ -32,8 +33,8 @@ class EmbedSettings(Node):
 def prepare_embedding(adata: AnnData, settings: EmbedSettings) -> AnnData:
     """Return the cells to embed: their counts, their batch and their label."""
     chosen = adata[draw_cells(adata, settings.cells)]
-    obs = chosen.obs[["batch"]].assign(label=chosen.obs["cell_type_ontology_term_id"]).astype(str).astype("category")
-    return AnnData(obs=obs)
+    columns = {"batch": chosen.obs["batch"], "label": chosen.obs["cell_type_ontology_term_id"]}
+    return AnnData(obs=pd.DataFrame(columns, index=chosen.obs_names).astype(str).astype("category"))
 
 
 def predict_embedding(pretrained: PretrainedModel, adata: AnnData, *, settings: EmbedSettings, seed: int) -> AnnData:

@@ -16,7 +16,7 @@ from torch import Tensor
 from scprint2.config.node import Node
 from scprint2.data.batch import CellBatch
 from scprint2.tasks.inference import Reader, run
-from scprint2.tasks.selection import deepest_cells, dense_counts, variable_genes
+from scprint2.tasks.selection import deepest_cells, dense, dense_counts, variable_genes
 from scprint2.training.checkpoint import PretrainedModel
 
 ALL_CELLS = "all"
@@ -66,7 +66,7 @@ def prepare_groups(adata: AnnData, settings: NetworkSettings) -> Iterator[Group]
     ValueError
         If no cell type has enough cells.
     """
-    depth = np.asarray(adata.X.sum(axis=1)).ravel()  # pyright: ignore[reportOptionalMemberAccess]
+    depth = np.asarray(sparse.csr_matrix(adata.X).sum(axis=1)).ravel()
     names = np.full(adata.n_obs, ALL_CELLS, dtype=object)
     if settings.groups == "cell_type":
         names = adata.obs["cell_type_ontology_term_id"].astype(str).to_numpy()
@@ -137,10 +137,9 @@ def read_networks(prediction: AnnData) -> Iterator[tuple[str, str, AnnData]]:
     """Yield (group, method, network) where the network's genes are its own and `varp["GRN"]` is dense."""
     for _, row in prediction.uns["networks"].iterrows():
         inside = np.flatnonzero(prediction.var[f"in_{row['group']}"].to_numpy())
-        matrix = prediction.varp[row["key"]]
-        block = matrix[inside][:, inside]
-        network = AnnData(obs=prediction.obs, var=prediction.var.iloc[inside].filter(["symbol"]))
-        network.varp["GRN"] = block.toarray() if sparse.issparse(block) else np.asarray(block)
+        var = pd.DataFrame(prediction.var).iloc[inside].filter(["symbol"])
+        network = AnnData(obs=pd.DataFrame(index=pd.Index([], dtype=str)), var=var)
+        network.varp["GRN"] = dense(prediction.varp[row["key"]][inside][:, inside])
         yield str(row["group"]), str(row["method"]), network
 
 

@@ -1,5 +1,6 @@
 """Run the prediction jobs of one model or baseline: what `scprint2 predict` does."""
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -8,14 +9,13 @@ from typing import Any
 
 import anndata
 import pandas as pd
+import torch
 from anndata import AnnData
 
 from scprint2.baselines import BASELINES
-from scprint2.baselines.training_cells import TrainingCells, organism_of
+from scprint2.baselines.training_cells import TrainingCells
 from scprint2.config.node import Node
 from scprint2.data.corpus import Corpus
-from scprint2.data.genes import read_gene_table
-from scprint2.data.truth import read_truth
 from scprint2.tasks.annotate import AnnotateSettings, predict_cell_types
 from scprint2.tasks.denoise import DenoiseSettings, predict_denoised
 from scprint2.tasks.embed import EmbedSettings, predict_embedding
@@ -23,6 +23,7 @@ from scprint2.tasks.networks import NetworkSettings, predict_networks
 from scprint2.tasks.predictions import write_prediction
 from scprint2.training.checkpoint import PretrainedModel, load_model
 
+LOG = logging.getLogger(__name__)
 SETTINGS: Mapping[str, type[Node]] = {
     "denoise": DenoiseSettings,
     "embed": EmbedSettings,
@@ -45,8 +46,8 @@ class PredictionJob:
     ----------
     cells
         The processed dataset.
-    truth, genes
-        Known edges of a network, where there are any, and the gene table of the dataset's organism, which names their ends.
+    truth
+        Known edges of a network, where there are any: TSV with the columns `regulator` and `target`, named by gene id.
     """
 
     task: str
@@ -55,7 +56,6 @@ class PredictionJob:
     settings: Mapping[str, Any]
     cells: str
     truth: str | None = None
-    genes: str | None = None
 
 
 @dataclass(frozen=True)
@@ -78,14 +78,15 @@ def load_method(*, model: Path | None, baseline: str | None, corpus: Path | None
     if (model is None) == (baseline is None):
         raise ValueError("give either a model folder or the name of a baseline")
     if model is not None:
+        device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
         return Method(str(model), load_model(model, device), MODEL_TASKS)
-    tasks = {task: entries[baseline] for task, entries in BASELINES.items() if baseline in entries}
-    if not tasks or corpus is None:
+    tasks = {task: entries[str(baseline)] for task, entries in BASELINES.items() if baseline in entries}
+    if baseline is None or not tasks or corpus is None:
         known = sorted(name for entries in BASELINES.values() for name in entries)
         raise ValueError(
             f"a baseline needs a corpus manifest and one of the names {known}; found {baseline!r}, {corpus}"
         )
-    return Method(str(baseline), training_cells(corpus), tasks)
+    return Method(baseline, training_cells(corpus), tasks)
 
 
 def training_cells(corpus: Path) -> TrainingCells:
@@ -123,11 +124,26 @@ def _predict_one(method: Method, job: PredictionJob, settings: Node, *, out: Pat
     start = time.perf_counter()
     try:
         prediction = method.tasks[job.task](method.source, adata, settings=settings, seed=seed)
-        if job.truth is not None and job.genes is not None:
-            prediction.uns["truth"] = read_truth(job.truth, read_gene_table(job.genes, organism=organism_of(adata)))
+        if job.truth is not None:
+            prediction.uns["truth"] = read_edges(Path(job.truth))
     except ValueError as error:
         prediction = AnnData(obs=pd.DataFrame(index=pd.Index([], dtype=str)))
         about["failed"] = str(error)
+        LOG.warning("%s on %s failed: %s", job.task, job.dataset, error)
     path = out / job.task / f"{job.dataset}.h5ad"
     write_prediction(path, prediction, about={**about, "seconds": time.perf_counter() - start})
     return path
+
+
+def read_edges(path: Path) -> pd.DataFrame:
+    """Read known edges, named by gene id.
+
+    Raises
+    ------
+    ValueError
+        If a column is missing.
+    """
+    table = pd.read_csv(path, sep="\t", dtype=str)
+    if not {"regulator", "target"} <= set(table.columns):
+        raise ValueError(f"{path}: expected the columns 'regulator' and 'target', found {list(table.columns)}")
+    return pd.DataFrame(table[["regulator", "target"]])

@@ -18,7 +18,7 @@ from scprint2.tasks.annotate import TERM, UNKNOWN
 from scprint2.tasks.networks import read_networks
 from scprint2.tasks.predictions import about
 from scprint2.tasks.scores import ancestors, edges_among, score_prediction, score_rows, write_scores
-from scprint2.tasks.selection import dense_counts
+from scprint2.tasks.selection import dense, dense_counts
 
 Curve = tuple[Float[np.ndarray, " point"], Float[np.ndarray, " point"]]
 
@@ -30,7 +30,7 @@ class Scored:
     Attributes
     ----------
     rows
-        The written rows (`metric`, `value`, `status`, `reason`, `seconds`), one per metric.
+        The written rows, one per metric.
     """
 
     dataset: str
@@ -45,7 +45,7 @@ class Scored:
     @property
     def values(self) -> pd.Series:
         """Value of each metric, NaN where it failed."""
-        return self.rows.set_index("metric")["value"].astype(float)
+        return pd.Series(self.rows["value"].to_numpy(dtype=float), index=pd.Index(self.rows["metric"]))
 
 
 def score_task(
@@ -64,8 +64,7 @@ def score_task(
         prediction, found = score_prediction(path)
         rows = score_rows(prediction, found, scale=scale, variant=variant, seed=seed)
         write_scores(Path(scores) / task / f"{path.stem}.tsv", rows)
-        table = pd.DataFrame([vars(row) for row in rows])
-        done.append(Scored(path.stem, prediction, table[["metric", "value", "status", "reason", "seconds"]]))
+        done.append(Scored(path.stem, prediction, pd.DataFrame([vars(row) for row in rows])))
     if not done:
         raise ValueError(f"no predictions of the task {task!r} among {predictions}; run `scprint2 predict` first")
     return done
@@ -90,8 +89,8 @@ def value_table(scored: Iterable[Scored]) -> pd.DataFrame:
 
 def failures(scored: Iterable[Scored]) -> pd.DataFrame:
     """List the failed metrics with their reasons."""
-    parts = [one.rows[one.rows["status"] != "ok"].assign(dataset=one.dataset) for one in scored]
-    return pd.concat(parts)[["dataset", "metric", "reason"]].reset_index(drop=True)
+    parts = [one.rows[one.rows["status"] != "ok"] for one in scored]
+    return pd.DataFrame(pd.concat(parts)[["dataset", "metric", "reason"]]).reset_index(drop=True)
 
 
 def usable(scored: Iterable[Scored]) -> Iterator[Scored]:
@@ -129,9 +128,8 @@ def scored_entries(prediction: AnnData) -> dict[str, Num[np.ndarray, " entry"]]:
 
 def embedding_groups(prediction: AnnData) -> dict[str, Shaped[np.ndarray, " cell"]]:
     """Return what to color an embedding by: the name of each cell's type, and its batch."""
-    types = prediction.obs["label"].astype(str)
-    names = {term: ontology.label(term) for term in types.unique()}
-    return {"cell type": types.map(names).to_numpy(), "batch": prediction.obs["batch"].astype(str).to_numpy()}
+    types = np.array([ontology.label(term) for term in prediction.obs["label"].astype(str)])
+    return {"cell type": types, "batch": prediction.obs["batch"].to_numpy(dtype=str)}
 
 
 @dataclass(frozen=True)
@@ -148,8 +146,9 @@ class Calls:
 
 def annotation_calls(prediction: AnnData) -> Calls:
     """Return the calls that are scored."""
-    obs = prediction.obs[prediction.obs[TERM].astype(str) != UNKNOWN]
-    truth, called = obs[TERM].astype(str).to_numpy(), obs[f"predicted_{TERM}"].astype(str).to_numpy()
+    obs = pd.DataFrame(prediction.obs)
+    obs = obs.loc[obs[TERM].astype(str) != UNKNOWN]
+    truth, called = obs[TERM].to_numpy(dtype=str), obs[f"predicted_{TERM}"].to_numpy(dtype=str)
     above = ancestors(prediction)
     return Calls(
         truth=truth,
@@ -165,7 +164,7 @@ def precision_recall_curves(prediction: AnnData) -> tuple[dict[str, Curve], dict
     """(recall, precision) of each network against the known edges, and their prevalence, by the network's name."""
     curves, prevalence = {}, {}
     for group, method, network in read_networks(prediction):
-        ranking = rank_edges(network.varp["GRN"], edges_among(network, prediction))
+        ranking = rank_edges(dense(network.varp["GRN"]), edges_among(network, prediction))
         hits, name = np.cumsum(ranking.positives), f"{ontology.label(group)}, {method.replace('_', ' ')}"
         curves[name] = (hits / hits[-1], hits / ranking.reached)
         prevalence[name] = ranking.prevalence
@@ -187,7 +186,9 @@ def strongest_edges(prediction: AnnData, *, most: int) -> tuple[str, pd.DataFram
     known = set(map(tuple, edges.tolist()))
     names = np.asarray(network.var["symbol"] if "symbol" in network.var else network.var_names, dtype=str)
     pairs = list(zip(sources[row].tolist(), column.tolist(), strict=True))
-    table = pd.DataFrame([(names[source], names[target]) for source, target in pairs], columns=["regulator", "target"])
+    table = pd.DataFrame(
+        [(names[source], names[target]) for source, target in pairs], columns=pd.Index(["regulator", "target"])
+    )
     table = table.assign(score=scores[row, column], known=[pair in known for pair in pairs])
     expected = len(table) * len(edges) / (scores.size - len(sources))
     return f"{ontology.label(group)}, {method.replace('_', ' ')}", table, expected

@@ -18,6 +18,7 @@ from scprint2.metrics.score import Score, average_scores, failed
 from scprint2.tasks.denoise import TRUE_MEAN
 from scprint2.tasks.networks import read_networks
 from scprint2.tasks.predictions import about, read_prediction
+from scprint2.tasks.selection import dense, dense_counts
 
 UNKNOWN = "unknown"
 METRIC_SECONDS = 1800  # a metric that takes longer has failed; the slowest takes minutes at the paper's size
@@ -49,12 +50,11 @@ class ScoreRow:
 
 def denoising_scores(prediction: AnnData) -> dict[str, Score]:
     """Score restored counts."""
-    layers = prediction.layers
     return score_denoising(
-        prediction.X,  # pyright: ignore[reportArgumentType]
-        noisy=layers["noisy"],
-        denoised=layers["denoised"],
-        true_mean=layers.get(TRUE_MEAN),
+        dense_counts(prediction),
+        noisy=dense_counts(prediction, "noisy"),
+        denoised=dense_counts(prediction, "denoised"),
+        true_mean=dense_counts(prediction, TRUE_MEAN) if TRUE_MEAN in prediction.layers else None,
     )
 
 
@@ -91,7 +91,7 @@ def network_scores(prediction: AnnData) -> dict[str, Score]:
     methods: dict[str, dict[str, Mapping[str, Score]]] = {}
     for group, method, network in read_networks(prediction):
         edges = edges_among(network, prediction)
-        methods.setdefault(method, {})[group] = score_network(network.varp["GRN"], edges)
+        methods.setdefault(method, {})[group] = score_network(dense(network.varp["GRN"]), edges)
     rows: dict[str, Score] = {}
     for number, (method, groups) in enumerate(methods.items()):
         suffix = f"_{method}" if number else ""
@@ -149,7 +149,7 @@ def score_rows(
 def write_scores(path: Path, rows: Iterable[ScoreRow]) -> None:
     """Write score rows as TSV, whole or not at all."""
     names = [field.name for field in fields(ScoreRow)]
-    table = pd.DataFrame([asdict(row) for row in rows], columns=names)
+    table = pd.DataFrame([asdict(row) for row in rows], columns=pd.Index(names))
     table["reason"] = table["reason"].str.split().str.join(" ")
     with atomic_path(path) as temporary:
         table.to_csv(temporary, sep="\t", index=False)

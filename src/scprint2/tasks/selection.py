@@ -3,9 +3,10 @@
 What is drawn here is keyed by `DRAW_SEED`, never by the seed of a run: all models and baselines answer one question (D35).
 """
 
-from typing import cast
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import scanpy as sc
 from anndata import AnnData
 from jaxtyping import Int, Num
@@ -16,10 +17,14 @@ DRAW_SEED = 20
 REMOVED_SCALE = 0.55
 
 
+def dense(matrix: Any) -> np.ndarray:
+    """Return a sparse or dense matrix as an array."""
+    return matrix.toarray() if sparse.issparse(matrix) else np.asarray(matrix)
+
+
 def dense_counts(adata: AnnData, layer: str | None = None) -> Num[np.ndarray, "cell gene"]:
     """Counts as a dense array."""
-    matrix = adata.X if layer is None else adata.layers[layer]
-    return matrix.toarray() if sparse.issparse(matrix) else np.asarray(matrix)  # pyright: ignore[reportAttributeAccessIssue]
+    return dense(adata.X if layer is None else adata.layers[layer])
 
 
 def draw_cells(adata: AnnData, most: int) -> Int[np.ndarray, " cell"]:
@@ -43,10 +48,10 @@ def variable_genes(adata: AnnData, most: int) -> Int[np.ndarray, " gene"]:
     seen = np.flatnonzero(counts.getnnz(axis=0) > 0)
     if len(seen) <= most:
         return seen
-    part = AnnData(counts[:, seen].astype(np.float32))
-    table = sc.pp.highly_variable_genes(part, flavor="seurat_v3", n_top_genes=most, inplace=False)
+    part = AnnData(sparse.csr_matrix(counts[:, seen], dtype=np.float32))
+    table = pd.DataFrame(sc.pp.highly_variable_genes(part, flavor="seurat_v3", n_top_genes=most, inplace=False))
     # The variance after standardization ranks genes; a stable sort breaks ties by the order of the gene table.
-    order = np.argsort(-cast("np.ndarray", table["variances_norm"].to_numpy()), kind="stable")[:most]
+    order = np.argsort(-table["variances_norm"].to_numpy(), kind="stable")[:most]
     return np.sort(seen[order])
 
 
