@@ -145,20 +145,30 @@ def _score_cell(row: Row, column: Column, scores: Records) -> Cell:
         return Cell(status=ABSENT, reason=f"{row.name} does not do the task {column.task}")
     if not row.seeds or not column.datasets:
         return Cell(status=FAILED, reason="no seed was run" if not row.seeds else "the scale names no dataset for it")
-    values, reasons = [], []
+    values, reasons = [], {}  # reasons with the places where they hold
     for seed in row.seeds:
         of_datasets = []
         for dataset in column.datasets:
             score = scores.get((row.variant, seed, column.task, dataset, column.metric))
-            if score is None:
-                reasons.append(f"seed {seed}, {dataset}: no score of {column.metric} was found")
-            elif score["status"] != "ok" or not np.isfinite(score["value"]):
-                reasons.append(f"seed {seed}, {dataset}: {score['reason'] or 'no reason was given'}")
+            reason = _find_fault(score, column.metric)
+            if reason or score is None:
+                reasons.setdefault(reason, []).append(f"{dataset}, seed {seed}")
             else:
                 of_datasets.append(float(score["value"]))
         if of_datasets:
             values.append(float(np.mean(of_datasets)))
-    return Cell(status=FAILED, reason="; ".join(reasons)) if reasons else Cell(tuple(values))
+    if reasons:
+        return Cell(status=FAILED, reason="; ".join(f"{reason} ({'; '.join(at)})" for reason, at in reasons.items()))
+    return Cell(tuple(values))
+
+
+def _find_fault(score: Mapping[str, Any] | None, metric: str) -> str:
+    """Why a score has no value; nothing if it has one."""
+    if score is None:
+        return f"no score of {metric} was found"
+    if score["status"] != "ok" or not np.isfinite(score["value"]):
+        return score["reason"] or "no reason was given"
+    return ""
 
 
 def _cost_cell(row: Row, costs: Mapping[tuple[str, int], Cost]) -> Cell:

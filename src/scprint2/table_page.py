@@ -23,8 +23,8 @@ GROUPS: Mapping[str, tuple[str, str]] = {  # column -> the paper's heading of it
 }
 LOWER_IS_BETTER = {COST}
 WORTH: Mapping[str, str] = {
-    "mini": "Simulated cells and a tiny model trained for minutes: these numbers show that every step of the benchmark runs and "
-    "that a trained model can be told from an untrained one. They say nothing about real cells, and the order of the rows says "
+    "mini": "Simulated cells and a tiny model trained for minutes: these numbers show that every step of the benchmark runs, and "
+    "whether a trained model can be told from an untrained one where the truth is known. They say nothing about real cells, and the order of the rows says "
     "nothing about the order at the paper's size.",
     "pocket": "Small real datasets and a small model: differences hold for these data and this budget of training. The order of "
     "the rows can change with more data and longer training; hold only the direction of an effect against the paper.",
@@ -130,9 +130,10 @@ def _notes(scale: str) -> tuple[str, ...]:
     return (
         f"What these numbers are worth: {worth}",
         "Blue ▲ is better and orange ▼ is worse than base by more than the spread over seeds; grey cannot be told from base: the "
-        "row's mean over seeds lies in the 95 % prediction interval of base, mean ± t · s · √(1/n + 1/m), with n and m the seeds "
-        "of base and of the row, and s pooled over all rows with several seeds while base has fewer than five.",
-        "± is the standard deviation over seeds. n/a: it does not do the task. Denoising: 100 × gain in Spearman correlation "
-        "over the noisy counts. Embedding: scIB total × 100. Cell types: accuracy × 100. Networks: odds ratio (1 is chance) and "
-        "area above the prevalence line (0 is chance).",
+        "row's mean over seeds lies in the 95 % prediction interval of base, mean ± t · s · √(1/n + 1/m), with n and m the "
+        "seeds of base and of the row, and s pooled over all rows with several seeds while base has fewer than five. How a row "
+        "compares with its own reference stands in the CSV file.",
+        "± is the standard deviation over seeds. n/a: the row does not do the task, or trains nothing. Denoising: 100 × gain in "
+        "Spearman correlation over the noisy counts. Embedding: scIB total × 100. Cell types: accuracy × 100. Networks: odds "
+        "ratio (1 is chance) and area above the prevalence line (0 is chance).",
     )

@@ -20,8 +20,14 @@ COLORS: dict[State, str] = {
     "absent": ABSENT,
 }
 TINTS: dict[State, str] = {"better": "#e3f0f8", "worse": "#fbeadf", "failed": "#fbe3e3"}
+ARROWS: dict[State, str] = {"better": " ▲", "worse": " ▼"}
 ROW, HEADER, NOTE = 0.235, 0.27, 0.165  # heights, in inches
-SECTION_WIDTH, NAME_WIDTH, CELL_WIDTH, MARGIN = 1.25, 2.55, 0.98, 0.3
+SECTION_WIDTH, MARGIN = 1.6, 0.3
+NARROW, LETTER, SMALL_LETTER = (
+    0.8,
+    0.068,
+    0.056,
+)  # least width of a column; widths of a letter of a value and of its spread
 CHARACTERS_PER_INCH = 16.5  # of a note's text
 
 
@@ -88,7 +94,8 @@ class Display:
 
 def plot_table(display: Display) -> Figure:
     """Draw the table; the size of the figure follows from its rows, columns and notes."""
-    width = 2 * MARGIN + SECTION_WIDTH + NAME_WIDTH + CELL_WIDTH * len(display.columns)
+    edges = _place_columns(display)
+    width = edges[-1] + MARGIN
     notes = _wrap_notes(display, characters=int((width - 2 * MARGIN) * CHARACTERS_PER_INCH))
     rows = sum(len(section.rows) for section in display.sections)
     height = 2 * MARGIN + 0.62 + 2 * HEADER + 0.1 + ROW * rows + 0.2 + NOTE * len(notes)
@@ -98,70 +105,78 @@ def plot_table(display: Display) -> Figure:
     axes.axis("off")
     axes.text(MARGIN, MARGIN + 0.13, display.title, fontsize=13, fontweight="bold", color=INK, va="center")
     axes.text(MARGIN, MARGIN + 0.40, display.subtitle, fontsize=8.5, color="#555555", va="center")
-    top = _draw_headers(axes, display, top=MARGIN + 0.62, right=width - MARGIN)
+    top = _draw_headers(axes, display, top=MARGIN + 0.62, edges=edges)
     for section in display.sections:
-        top = _draw_section(axes, section, top=top, right=width - MARGIN)
-    top += 0.2
+        top = _draw_section(axes, section, top=top, edges=edges)
     for number, line in enumerate(notes):
-        axes.text(MARGIN, top + NOTE * number, line, fontsize=7.2, color="#444444", va="center")
+        axes.text(MARGIN, top + 0.2 + NOTE * number, line, fontsize=7.2, color="#444444", va="center")
     return figure
 
 
-def _draw_headers(axes: Axes, display: Display, *, top: float, right: float) -> float:
-    """Draw the headings; return where the first row begins."""
-    axes.plot([MARGIN, right], [top, top], color=INK, linewidth=1.2)
-    first = MARGIN + SECTION_WIDTH + NAME_WIDTH
-    for title, span in display.groups:
-        last = first + CELL_WIDTH * span
-        axes.text(
-            (first + last) / 2,
-            top + HEADER / 2,
-            title,
-            fontsize=8.2,
-            fontweight="bold",
-            ha="center",
-            va="center",
-            color=INK,
-        )
-        if title and span > 1:
-            axes.plot([first + 0.08, last - 0.08], [top + HEADER, top + HEADER], color="#999999", linewidth=0.6)
-        first = last
+def _place_columns(display: Display) -> list[float]:
+    """Left edge of each column of values, and the right edge of the last, so that every cell fits."""
+    rows = [row for section in display.sections for row in section.rows]
+    edges = [MARGIN + SECTION_WIDTH + max(LETTER * len(row.name) for row in rows) + 0.15]
+    shares = [
+        0.075 * len(title) / span + 0.1 for title, span in display.groups for _ in range(span)
+    ]  # of a bold heading
     for number, title in enumerate(display.columns):
-        center = MARGIN + SECTION_WIDTH + NAME_WIDTH + CELL_WIDTH * (number + 0.5)
-        axes.text(center, top + 1.5 * HEADER, title, fontsize=8, ha="center", va="center", color="#444444")
+        cells = [row.cells[number] for row in rows]
+        letters = [LETTER * (len(_text(cell)) + 1) + SMALL_LETTER * len(cell.spread) for cell in cells]
+        edges.append(edges[-1] + max(NARROW, shares[number], LETTER * len(title) + 0.15, max(letters) + 0.15))
+    return edges
+
+
+def _draw_headers(axes: Axes, display: Display, *, top: float, edges: list[float]) -> float:
+    """Draw the headings; return where the first row begins."""
+    axes.plot([MARGIN, edges[-1]], [top, top], color=INK, linewidth=1.2)
+    bold = {"fontsize": 8.2, "fontweight": "bold", "ha": "center", "va": "center", "color": INK}
+    first = 0
+    for title, span in display.groups:
+        left, right = edges[first], edges[first + span]
+        axes.text((left + right) / 2, top + HEADER / 2, title, **bold)
+        if title and span > 1:
+            axes.plot([left + 0.08, right - 0.08], [top + HEADER, top + HEADER], color="#999999", linewidth=0.6)
+        first += span
+    for title, left, right in zip(display.columns, edges, edges[1:], strict=False):
+        axes.text((left + right) / 2, top + 1.5 * HEADER, title, fontsize=8, ha="center", va="center", color="#444444")
     return top + 2 * HEADER + 0.05
 
 
-def _draw_section(axes: Axes, section: DisplaySection, *, top: float, right: float) -> float:
+def _draw_section(axes: Axes, section: DisplaySection, *, top: float, edges: list[float]) -> float:
     """Draw one section; return where the next begins."""
-    axes.plot([MARGIN, right], [top, top], color="#777777", linewidth=0.7)
+    axes.plot([MARGIN, edges[-1]], [top, top], color="#777777", linewidth=0.7)
     axes.text(MARGIN, top + ROW / 2, section.name, fontsize=8, fontweight="bold", va="center", color="#333333")
+    left = MARGIN + SECTION_WIDTH
     for number, row in enumerate(section.rows):
         middle = top + ROW * (number + 0.5)
-        left = MARGIN + SECTION_WIDTH
         if number:
-            axes.plot([left, right], [middle - ROW / 2] * 2, color="#e8e8e8", linewidth=0.5)
+            axes.plot([left, edges[-1]], [middle - ROW / 2] * 2, color="#e8e8e8", linewidth=0.5)
         axes.text(left, middle, row.name, fontsize=8.2, va="center", color=INK)
-        for place, cell in enumerate(row.cells):
-            _draw_cell(axes, cell, left=left + NAME_WIDTH + CELL_WIDTH * place, middle=middle)
+        for cell, start, end in zip(row.cells, edges, edges[1:], strict=False):
+            _draw_cell(axes, cell, left=start, right=end, middle=middle)
     return top + ROW * len(section.rows)
 
 
-def _draw_cell(axes: Axes, cell: DisplayCell, *, left: float, middle: float) -> None:
+def _draw_cell(axes: Axes, cell: DisplayCell, *, left: float, right: float, middle: float) -> None:
+    """Draw a value, its spread in small type behind it, on a tint where it stands out."""
     if cell.state in TINTS:
-        box = Rectangle((left + 0.03, middle - ROW / 2 + 0.015), CELL_WIDTH - 0.06, ROW - 0.03, linewidth=0)
+        box = Rectangle((left + 0.03, middle - ROW / 2 + 0.015), right - left - 0.06, ROW - 0.03, linewidth=0)
         box.set_facecolor(TINTS[cell.state])
         axes.add_patch(box)
-    bold = cell.state in ("better", "worse") or (cell.state == "plain" and bool(cell.spread))
-    arrow = {"better": " ▲", "worse": " ▼"}.get(cell.state, "")
-    text = cell.text + arrow + (f" [{cell.mark}]" if cell.mark else "")
-    weight, center = "bold" if bold else "normal", left + CELL_WIDTH / 2
-    style = {"fontsize": 8 if not cell.spread else 7.8, "color": COLORS[cell.state], "va": "center"}
+    bold = cell.state in ("better", "worse") or (cell.state == "plain" and not cell.mark)
+    behind = SMALL_LETTER * len(cell.spread)
+    style = {"fontsize": 8, "fontweight": "bold" if bold else "normal", "color": COLORS[cell.state]}
+    center = (left + right - behind) / 2
+    axes.text(center, middle, _text(cell), ha="center", va="center", **style)
     if cell.spread:
-        axes.text(center - 0.02, middle, text, ha="right", fontweight=weight, **style)
-        axes.text(center + 0.02, middle, cell.spread, ha="left", fontsize=6.6, color="#777777", va="center")
-    else:
-        axes.text(center, middle, text, ha="center", fontweight=weight, **style)
+        start = center + LETTER * len(_text(cell)) / 2 + 0.03
+        axes.text(start, middle, cell.spread, ha="left", va="center", fontsize=6.6, color="#777777")
+
+
+def _text(cell: DisplayCell) -> str:
+    """The value with its arrow and the mark of its footnote."""
+    return cell.text + ARROWS.get(cell.state, "") + (f" [{cell.mark}]" if cell.mark else "")
 
 
 def _wrap_notes(display: Display, *, characters: int) -> list[str]:
