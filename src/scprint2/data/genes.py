@@ -219,7 +219,7 @@ def _lookup(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:
 def _may_ignore_case(keys: list[str], folded: dict[str, int], index: np.ndarray) -> bool:
     """True where few names match only without case; many of them are another organism's (human GCG, mouse Gcg)."""
     left = sum(folded.get(keys[row], -1) >= 0 for row in np.flatnonzero(index < 0))
-    return left <= 0.1 * (index >= 0).sum()
+    return left <= 0.1 * int((index >= 0).sum())
 
 
 def _too_few(names: list[str], mapping: GeneMapping, table: GeneTable, minimum: float) -> str:

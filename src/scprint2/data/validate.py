@@ -57,21 +57,13 @@ def read_h5ad(path: str | Path) -> anndata.AnnData:
         with h5py.File(path, "r") as file:
             _check_structure(file, path)
         return anndata.read_h5ad(path)
-    except ValueError as error:
-        if str(error).startswith(str(path)):
+    except Exception as error:  # libraries raise of every kind on damaged files; all end as one message
+        if isinstance(error, ValueError) and str(error).startswith(f"{path}: "):
             raise
-        raise _unreadable(path, error) from error
-    except (
-        OSError,
-        KeyError,
-        TypeError,
-        RuntimeError,
-        IndexError,
-        AttributeError,
-        MemoryError,
-        AssertionError,
-    ) as error:
-        raise _unreadable(path, error) from error
+        text = " ".join(str(error).split())[:300]
+        raise ValueError(
+            f"{path}: cannot be read as h5ad ({type(error).__name__}: {text}). Is it truncated? Get the file again."
+        ) from error
 
 
 def validate_counts(adata: anndata.AnnData, *, file: str | Path) -> anndata.AnnData:
@@ -175,13 +167,6 @@ def _check_orientation(adata: anndata.AnnData, file: str | Path) -> None:
         raise ValueError(
             f"{file}: the rows are named like genes ({adata.obs_names[0]!r}); cells must be in rows. Use adata.T."
         )
-
-
-def _unreadable(path: Path, error: Exception) -> ValueError:
-    text = " ".join(str(error).split())[:300]
-    return ValueError(
-        f"{path}: cannot be read as h5ad ({type(error).__name__}: {text}). Is it truncated? Get the file again."
-    )
 
 
 def _check_structure(file: h5py.File, path: Path) -> None:

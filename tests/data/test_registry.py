@@ -1,0 +1,127 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from scprint2.data.registry import Dataset, read_organisms, read_registry
+
+ROOT = Path(__file__).parents[2]
+HEADER = "name\torganism\turl\tfile\tsha256\tbytes\tsubset\troles\ttruth"
+ROW = "set_a\tNCBITaxon:9606\thttps://a.b/c.h5ad file:///d.h5ad\tset_a.h5ad\t\t12\tsplit=train&hash<0.9\tcurated lung\tsome_truth"
+
+
+def registry(folder: Path, *lines: str) -> Path:
+    path = folder / "datasets.tsv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_a_row_is_read_with_its_lists_split_and_what_is_missing_empty(tmp_path):
+    dataset = read_registry(registry(tmp_path, "# a comment", HEADER, "", ROW))["set_a"]
+    assert dataset.url == ("https://a.b/c.h5ad", "file:///d.h5ad")
+    assert (dataset.bytes, dataset.roles, dataset.subset) == (12, ("curated", "lung"), "split=train&hash<0.9")
+    assert (dataset.batch_key, dataset.layers, dataset.sha256) == ("", (), "")
+
+
+def test_a_dataset_survives_the_way_through_text():
+    dataset = Dataset(
+        "a",
+        "NCBITaxon:9606",
+        ("http://x/y",),
+        "f.h5ad",
+        "a" * 64,
+        7,
+        "MIT",
+        "me",
+        "b",
+        "l",
+        ("r",),
+        "hash>=0.9",
+        ("lung",),
+        "t",
+    )
+    assert Dataset.from_row(dataset.to_row()) == dataset
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("set_a\t", "Set A\t", "a-z"),
+        ("NCBITaxon:9606", "human", "NCBITaxon:9606"),
+        ("https://a.b", "ftp://a.b", "https://"),
+        ("set_a.h5ad", "../set_a.h5ad", "inside"),
+        ("set_a.h5ad", "/set_a.h5ad", "inside"),
+        ("h5ad\t\t12", "h5ad\tabc\t12", "sha256"),
+        ("\t12\t", "\tmany\t", "bytes"),
+        ("hash<0.9", "hash<9", "subset"),
+        ("hash<0.9", "split", "subset"),
+        ("some_truth", "../truth", "truth"),
+        ("\t12\t", "\t12\t\t", "fields"),
+    ],
+)
+def test_a_malformed_field_is_refused_with_its_line_and_what_is_allowed(tmp_path, old, new, message):
+    assert old in ROW
+    with pytest.raises(ValueError, match=f"datasets.tsv, line 2: .*{message}"):
+        read_registry(registry(tmp_path, HEADER, ROW.replace(old, new)))
+
+
+def test_an_unknown_column_is_refused_and_the_known_ones_are_named(tmp_path):
+    with pytest.raises(ValueError, match=r"unknown: \['colour'\].*licence"):
+        read_registry(registry(tmp_path, HEADER + "\tcolour", ROW + "\tred"))
+
+
+def test_a_name_given_twice_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="line 3: dataset 'set_a' is given twice"):
+        read_registry(registry(tmp_path, HEADER, ROW, ROW))
+
+
+def test_an_empty_table_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="empty"):
+        read_registry(registry(tmp_path, ""))
+
+
+def test_an_organism_given_twice_is_refused(tmp_path):
+    path = registry(tmp_path, "organism\tname\tgenes", *["NCBITaxon:9606\tHomo sapiens\tgenes.tsv"] * 2)
+    with pytest.raises(ValueError, match="NCBITaxon:9606 is given twice"):
+        read_organisms(path)
+
+
+@pytest.mark.parametrize("folder", ["config", "config/pocket", "config/mini"])
+def test_every_registry_of_this_project_is_valid_and_its_organisms_are_described(folder):
+    datasets = read_registry(ROOT / folder / "datasets.tsv")
+    organisms = read_organisms(ROOT / folder / "organisms.tsv")
+    assert {dataset.organism for dataset in datasets.values()} <= set(organisms)
+
+
+@pytest.mark.parametrize("folder", ["config", "config/pocket"])
+def test_no_test_dataset_is_in_a_corpus_by_role_file_or_url(folder):
+    datasets = read_registry(ROOT / folder / "datasets.tsv").values()
+    corpus = {source for dataset in datasets if "curated" in dataset.roles for source in (dataset.file, *dataset.url)}
+    tests = {
+        source for dataset in datasets if "curated" not in dataset.roles for source in (dataset.file, *dataset.url)
+    }
+    assert corpus
+    assert not corpus & tests
+    assert all(dataset.roles == ("curated",) for dataset in datasets if "curated" in dataset.roles)
+
+
+def test_reading_a_registry_imports_nothing_heavy():
+    code = "import sys, scprint2.data.registry; print([m for m in ('torch', 'pandas', 'numpy', 'scanpy') if m in sys.modules])"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    )
+
+
+@pytest.mark.real_data
+def test_the_registry_of_real_sets_names_files_that_are_there_with_their_checksums():
+    from scprint2.data.download import sha256_of
+    from tests.data.raw import real_data
+
+    folder = real_data()
+    for dataset in read_registry(ROOT / "config/pocket/datasets.tsv").values():
+        assert sha256_of(folder / dataset.file) == dataset.sha256, dataset.name
+        assert (folder / dataset.file).stat().st_size == dataset.bytes
+    for organism in read_organisms(ROOT / "config/pocket/organisms.tsv").values():
+        for file in filter(None, (organism.genes, organism.transcription_factors, organism.orthologs)):
+            assert (folder / file).is_file(), file

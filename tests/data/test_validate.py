@@ -1,0 +1,207 @@
+import os
+
+import anndata
+import h5py
+import numpy as np
+import pytest
+import scipy.sparse
+
+from scprint2.data.validate import count_problem, read_h5ad, validate_counts
+from tests.data.raw import raw_cells, real_data, write
+
+
+def check(adata):
+    return validate_counts(adata, file="input.h5ad")
+
+
+def with_values(change):
+    adata = raw_cells()
+    adata.X = change(adata.X.toarray())
+    return adata
+
+
+@pytest.mark.parametrize("form", [scipy.sparse.csr_matrix, scipy.sparse.csc_matrix, np.asarray])
+@pytest.mark.parametrize("kind", [np.float32, np.float64, np.int64, np.uint8])
+def test_counts_come_back_as_int32_csr_whatever_form_they_have(form, kind):
+    adata = raw_cells()
+    expected = adata.X.toarray().clip(0, 255)
+    adata.X = form(expected.astype(kind))
+    found = check(adata)
+    assert found.X.dtype == np.int32
+    assert found.X.format == "csr"
+    assert np.array_equal(found.X.toarray(), expected)
+    assert found.uns["counts_place"] == "X"
+
+
+def test_the_input_is_not_changed():
+    adata = raw_cells()
+    before = adata.X.copy()
+    check(adata)
+    assert (adata.X != before).nnz == 0
+    assert adata.X.dtype == before.dtype
+
+
+def negative(values):
+    values[3, 4] = -2
+    return values
+
+
+def fraction(values):
+    values[3, 4] = 2.31
+    return values
+
+
+def not_a_number(values):
+    values[3, 4] = np.nan
+    return values
+
+
+def huge(values):
+    values[3, 4] = 3e9
+    return values
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (negative, "X holds negative values such as -2"),
+        (fraction, "X holds numbers that are not whole, such as 2.31"),
+        (np.log1p, r"X holds numbers that are not whole, such as .*log-normalized\?"),
+        (not_a_number, "X holds 1 values that are NaN or infinite"),
+        (huge, "X holds counts above 2147483647"),
+        (np.zeros_like, "X is all zero"),
+    ],
+)
+def test_what_is_no_raw_count_is_refused_with_what_was_found_and_the_fix(change, message):
+    with pytest.raises(ValueError, match=rf"input.h5ad: no raw counts: {message}.*raw.X or layers\['counts'\]"):
+        check(with_values(change))
+
+
+def test_counts_are_looked_for_in_raw_and_then_in_the_layer_counts():
+    counts = raw_cells()
+    in_raw = with_values(np.log1p)
+    in_raw.raw = counts
+    in_raw = in_raw[:, :50].copy()
+    found = check(in_raw)
+    assert found.uns["counts_place"] == "raw.X"
+    assert found.var_names.tolist() == counts.var_names.tolist()
+    assert np.array_equal(found.X.toarray(), counts.X.toarray())
+    in_layer = with_values(np.log1p)
+    in_layer.layers["counts"] = counts.X
+    assert check(in_layer).uns["counts_place"] == "layers['counts']"
+
+
+def test_duplicated_genes_and_cells_are_refused():
+    adata = raw_cells()
+    adata.var_names = ["ENSG1"] * 2 + adata.var_names[2:].tolist()
+    with pytest.raises(
+        ValueError, match=r"1 genes \(var_names\) are given more than once, such as 'ENSG1'.*sum the columns"
+    ):
+        check(adata)
+    adata = raw_cells()
+    adata.obs_names = ["cell"] * 3 + adata.obs_names[3:].tolist()
+    with pytest.raises(ValueError, match=r"2 cells \(obs_names\) are given more than once, such as 'cell'"):
+        check(adata)
+
+
+def test_a_transposed_matrix_is_refused():
+    with pytest.raises(ValueError, match=r"rows are named like genes.*adata\.T"):
+        check(raw_cells().T)
+
+
+@pytest.mark.parametrize("part", [np.s_[:0], np.s_[:, :0]])
+def test_a_file_without_cells_or_genes_is_refused(part):
+    with pytest.raises(ValueError, match="both must be more than 0"):
+        check(raw_cells()[part].copy())
+
+
+def test_stored_zeros_and_entries_given_twice_are_no_matter():
+    matrix = scipy.sparse.csr_matrix(
+        (np.array([1.0, 2, 0, 4]), np.array([1, 1, 0, 2]), np.array([0, 3, 4])), shape=(2, 3)
+    )
+    adata = anndata.AnnData(matrix)
+    found = check(adata).X
+    assert found.toarray().tolist() == [[0, 3, 0], [0, 0, 4]]
+    assert found.nnz == 2
+
+
+def test_a_whole_file_is_read(tmp_path):
+    assert read_h5ad(write(raw_cells(), tmp_path)).shape == (120, 120)
+
+
+def test_a_missing_file_and_one_that_is_no_hdf5_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="there is no such file"):
+        read_h5ad(tmp_path / "none.h5ad")
+    (tmp_path / "page.h5ad").write_text("<html>not found</html>")
+    with pytest.raises(ValueError, match="not with an HDF5 signature"):
+        read_h5ad(tmp_path / "page.h5ad")
+
+
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.6, 0.9, 0.99])
+def test_a_truncated_file_is_refused(tmp_path, share):
+    path = write(raw_cells(), tmp_path)
+    os.truncate(path, int(path.stat().st_size * share))
+    with pytest.raises(ValueError, match=rf"{path}: cannot be read as h5ad .*truncated"):
+        read_h5ad(path)
+
+
+def test_a_decompression_bomb_is_refused_from_its_metadata(tmp_path):
+    path = tmp_path / "bomb.h5ad"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("X", shape=(100_000, 100_000), dtype=np.float32, chunks=(1000, 1000), compression="gzip")
+    assert path.stat().st_size < 20_000
+    with pytest.raises(ValueError, match="40,000,000,000 bytes of data; refused as a decompression bomb"):
+        read_h5ad(path)
+
+
+def damaged(path, part, value):
+    with h5py.File(path, "r+") as file:
+        file["X"][part][1] = value
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "message"),
+    [("indices", 500, "indices outside 0 to 119"), ("indices", -1, "indices outside"), ("indptr", 10**6, "row ends")],
+)
+def test_a_sparse_matrix_whose_parts_do_not_fit_is_refused(tmp_path, part, value, message):
+    path = write(raw_cells(), tmp_path)
+    damaged(path, part, value)
+    with pytest.raises(ValueError, match=f"{path}: X has {message}"):
+        read_h5ad(path)
+
+
+def test_links_to_other_files_are_refused(tmp_path):
+    path = write(raw_cells(), tmp_path)
+    with h5py.File(path, "r+") as file:
+        file["layers/secret"] = h5py.ExternalLink("/etc/other.h5", "/X")
+    with pytest.raises(ValueError, match=r"/layers/secret is a link to another file \('/etc/other.h5'\)"):
+        read_h5ad(path)
+
+
+def test_damaged_files_are_refused_or_hold_valid_counts(tmp_path):
+    """Flip bytes at random: no crash, and nothing invalid gets through."""
+    path = write(raw_cells(40, 30), tmp_path)
+    whole, rng = path.read_bytes(), np.random.default_rng(0)
+    refused = []
+    for _ in range(150):
+        data = bytearray(whole)
+        for place in rng.integers(0, len(data), size=20):
+            data[place] = rng.integers(0, 256)
+        path.write_bytes(bytes(data))
+        try:
+            matrix = validate_counts(read_h5ad(path), file=path).X
+        except ValueError as error:
+            refused.append(str(error))
+        else:
+            assert count_problem(matrix) is None
+            matrix.check_format(full_check=True)
+    assert refused
+    assert all(message.startswith(f"{path}: ") for message in refused)
+
+
+@pytest.mark.real_data
+def test_counts_of_a_real_cellxgene_file_are_found_in_raw():
+    path = real_data() / "cxg_schema_examples/liver_bcells_cxg_v5.h5ad"
+    found = validate_counts(read_h5ad(path), file=path)
+    assert found.uns["counts_place"] == "raw.X"
+    assert found.shape == (146, 33_387)
