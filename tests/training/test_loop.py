@@ -148,7 +148,7 @@ def test_a_signal_saves_the_state_and_ends_with_its_own_code(
 
 
 def test_a_training_killed_again_and_again_at_any_moment_ends_the_same(manifest, undisturbed, tmp_path, processes):
-    for attempt in range(12):
+    for attempt in range(8):
         process = processes.Process(
             target=tiny.train_disturbed,
             args=(manifest, tmp_path),

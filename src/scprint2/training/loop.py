@@ -156,6 +156,7 @@ class Pretraining:
         self.save_seconds = 3 * sum(t.nbytes for t in self.model.model.state_dict().values()) / DISK_BYTES_PER_SECOND
         self.last_save = time.monotonic()
         self.unread: list[Tensor] = []
+        self.last_loss: float | None = None
 
     def _restore(self, checkpoint: Checkpoint | None) -> None:
         for line in self.store.rejected:
@@ -249,8 +250,7 @@ class Pretraining:
         if due:
             self._add_row("train", mean_of_finite(self.interval), rate)
             self.interval = []
-        loss = self.interval[-1][0] if self.interval else None
-        self.report.advance(self.step, loss=loss, cells_per_second=self.meter.cells_per_second)
+        self.report.advance(self.step, loss=self.last_loss, cells_per_second=self.meter.cells_per_second)
 
     def _read_losses(self) -> None:
         """Fetch the losses that are still on the device: the one place where a step may wait for it."""
@@ -264,6 +264,7 @@ class Pretraining:
             if message is not None:
                 self.report.say(message)
             self.interval.append(row)
+            self.last_loss = row[0]
 
     def _add_row(self, split: str, values: Sequence[float], rate: float) -> None:
         row = {"step": self.step, "epoch": self.epoch, "split": split, **dict(zip(self.names, values, strict=True))}
@@ -305,6 +306,7 @@ class Pretraining:
             return
         self._read_losses()
         begin = time.monotonic()
+        self.history.sync()
         state = {
             "validation_losses": self.validation_losses,
             "best_step": self.best_step,

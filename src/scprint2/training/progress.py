@@ -11,6 +11,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from scprint2.files import sync, write_text
+
 LINE_SECONDS = 30  # between two plain lines of an epoch in a log
 FIXED_COLUMNS = ("step", "epoch", "split", "loss")
 LAST_COLUMNS = ("learning_rate", "seconds")
@@ -68,7 +70,7 @@ class History:
         self.path = folder / "history.csv"
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
         if not self.path.exists():
-            self._append(",".join(self._columns))
+            write_text(self.path, ",".join(self._columns) + "\n")
         elif not self.path.read_bytes().endswith(b"\n"):
             self._append("")  # end the line that a kill cut off
 
@@ -85,6 +87,10 @@ class History:
     def _append(self, line: str) -> None:
         with self.path.open("a") as file:
             file.write(line + "\n")
+
+    def sync(self) -> None:
+        """Put the rows so far on the disk, before a checkpoint that relies on them."""
+        sync(self.path)
 
     def close(self) -> None:
         """Flush TensorBoard's events."""

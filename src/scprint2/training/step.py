@@ -23,7 +23,7 @@ CUDNN_FIRST = [
     SDPBackend.EFFICIENT_ATTENTION,
     SDPBackend.MATH,
 ]
-VALIDATION = "validation"
+VALIDATION_SEED = stream_seed("validation")  # the same views of the validation cells in every training
 
 
 @runtime_checkable
@@ -157,9 +157,9 @@ class Trainer:
 
     @torch.no_grad()
     def evaluate(self, batch: CellBatch, *, index: int) -> Float[Tensor, " value"]:
-        """Return, on the device, the loss and its terms on the validation batch number `index`; views are the same each epoch."""
+        """Return, on the device, the loss and its terms on the validation batch number `index`; views never change."""
         self.model.model.eval()
-        return self._with_memory(batch, step=index, seed=stream_seed(self._seed, VALIDATION), backward=False)
+        return self._with_memory(batch, step=index, seed=VALIDATION_SEED, backward=False)
 
     def _with_memory(self, batch: CellBatch, *, step: int, seed: int, backward: bool) -> Float[Tensor, " value"]:
         while True:
