@@ -23,9 +23,9 @@ GROUPS: Mapping[str, tuple[str, str]] = {  # column -> the paper's heading of it
 }
 LOWER_IS_BETTER = {COST}
 WORTH: Mapping[str, str] = {
-    "mini": "Simulated cells and a tiny model trained for minutes: these numbers show that every step of the benchmark runs, and "
-    "whether a trained model can be told from an untrained one where the truth is known. They say nothing about real cells, and the order of the rows says "
-    "nothing about the order at the paper's size.",
+    "mini": "Simulated cells and a tiny model trained for minutes: these numbers show that every step of the benchmark runs, "
+    "and whether a trained model can be told from an untrained one where the truth is known. They say nothing about real cells, "
+    "and the order of the rows says nothing about the order at the paper's size.",
     "pocket": "Small real datasets and a small model: differences hold for these data and this budget of training. The order of "
     "the rows can change with more data and longer training; hold only the direction of an effect against the paper.",
     "paper": "The paper's model, data and training. Training is stopped after a fixed number of epochs, not at convergence.",

@@ -2,12 +2,12 @@
 
 import numpy as np
 from jaxtyping import Num
-from scipy.sparse import issparse, spmatrix
+from scipy.sparse import issparse, sparray, spmatrix
 from scipy.stats import rankdata
 
 from scprint2.metrics.score import Score, attempt, combine, mean
 
-Matrix = Num[np.ndarray, "cell gene"] | spmatrix
+Matrix = Num[np.ndarray, "cell gene"] | spmatrix | sparray
 
 
 def score_denoising(

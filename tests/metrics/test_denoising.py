@@ -1,0 +1,87 @@
+import numpy as np
+import pytest
+from scipy.sparse import csr_matrix
+from scipy.stats import spearmanr
+
+from scprint2.metrics.denoising import per_cell_gain, score_denoising, spearman
+
+
+def make_counts() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Noise-free means, counts drawn from them, and what is left of the counts after a downsampling."""
+    rng = np.random.default_rng(0)
+    means = rng.gamma(0.6, 4, size=(40, 60))
+    full = rng.poisson(means)
+    return means, full, rng.binomial(full, 0.4)
+
+
+def test_spearman_is_that_of_scipy_with_ties():
+    rng = np.random.default_rng(0)
+    left, right = rng.integers(0, 5, 300), rng.integers(0, 7, 300)
+    assert spearman(left, right) == pytest.approx(spearmanr(left, right).statistic, abs=1e-12)
+
+
+def test_the_gain_pools_the_entries_that_are_non_zero_in_the_full_profile():
+    full = np.array([[1, 2, 0], [3, 0, 4]])
+    noisy = np.array([[1, 0, 0], [0, 0, 4]])
+    denoised = np.array([[1.0, 2.0, 9.0], [3.0, 9.0, 4.0]])  # right wherever full is not zero
+    scores = score_denoising(full, noisy=noisy, denoised=denoised)
+    before = spearmanr([1, 0, 0, 4], [1, 2, 3, 4]).statistic
+    assert scores["spearman_denoised"].value == pytest.approx(1)
+    assert scores["spearman_noisy"].value == pytest.approx(before)
+    assert scores["spearman_gain"].value == pytest.approx(100 * (1 - before))
+    assert scores["spearman_denoised_all"].value == pytest.approx(spearmanr(full.ravel(), denoised.ravel()).statistic)
+
+
+def test_perfect_identity_random_and_true_means_are_ordered_as_they_must_be():
+    means, full, noisy = make_counts()
+    rng = np.random.default_rng(1)
+
+    def gain(denoised: np.ndarray, metric: str = "spearman_gain") -> float:
+        value = score_denoising(full, noisy=noisy, denoised=denoised, true_mean=means)[metric].value
+        assert value is not None
+        return value
+
+    assert gain(noisy) == 0
+    assert gain(rng.random(full.shape)) < 0 < gain(means) < gain(full)
+    assert score_denoising(full, noisy=noisy, denoised=full)["spearman_denoised"].value == pytest.approx(1)
+    assert gain(full, "spearman_gain_true_mean") < gain(means, "spearman_gain_true_mean")
+
+
+def test_a_constant_or_infinite_profile_fails_with_its_reason():
+    _, full, noisy = make_counts()
+    scores = score_denoising(full, noisy=noisy, denoised=np.ones(full.shape))
+    assert scores["spearman_gain"].value is None
+    assert "constant" in scores["spearman_gain"].reason
+    assert "constant" in scores["spearman_gain_per_cell"].reason
+    broken = noisy.astype(float)
+    broken[3, np.flatnonzero(full[3])[0]] = np.nan
+    assert (
+        "1 entries that are not finite" in score_denoising(full, noisy=noisy, denoised=broken)["spearman_gain"].reason
+    )
+
+
+def test_the_gain_per_cell_is_the_mean_of_the_cells_own():
+    _, full, noisy = make_counts()
+    gains = []
+    for cell in range(len(full)):
+        on = full[cell] != 0
+        gains.append(100 * (1 - spearmanr(noisy[cell, on], full[cell, on]).statistic))
+    assert per_cell_gain(full, noisy=noisy, denoised=full) == pytest.approx(np.mean(gains))
+
+
+def test_cells_without_an_order_are_left_out_of_the_gain_per_cell():
+    full = np.array([[1, 2, 3, 4], [2, 2, 2, 0], [1, 2, 3, 0]])
+    noisy = np.array([[1, 0, 0, 2], [1, 0, 2, 0], [0, 0, 0, 0]])  # only the first cell has two counts on both sides
+    expected = 100 * (1 - spearmanr(noisy[0], full[0]).statistic)
+    assert per_cell_gain(full, noisy=noisy, denoised=full) == pytest.approx(expected)
+
+
+def test_sparse_counts_score_as_dense_ones():
+    means, full, noisy = make_counts()
+    dense = score_denoising(full, noisy=noisy, denoised=means, true_mean=means)
+    assert score_denoising(csr_matrix(full), noisy=csr_matrix(noisy), denoised=means, true_mean=means) == dense
+
+
+def test_shapes_that_differ_are_an_error():
+    with pytest.raises(ValueError, match=r"noisy has shape \(2, 3\), full has \(2, 4\)"):
+        score_denoising(np.ones((2, 4)), noisy=csr_matrix(np.ones((2, 3))), denoised=np.ones((2, 4)))
