@@ -170,7 +170,9 @@ def folder_file(wildcards):
 
 def folder_truth(wildcards):
     """The one file in the user's folder, or below it, that has the name of a network truth."""
-    endings = (".tsv", ".csv", ".tsv.gz", ".csv.gz")
+    endings = tuple(
+        f".{kind}{packed}" for kind in ("tsv", "csv", "txt") for packed in ("", ".gz")
+    )
     found = [
         path
         for path in DATA.rglob(f"{wildcards.truth}.*")

@@ -83,7 +83,22 @@ rule download_organism_file:
     params:
         url=lookup(dpath="{file}", within=organism_urls()),
     script:
-        "../workflow/scripts/download_organism_file.py"
+        "../workflow/scripts/download_file.py"
+
+
+rule download_truth:
+    output:
+        "resources/{scale}/truth/{truth}.tsv.gz",
+    log:
+        "results/{scale}/logs/download_truth/{truth}.log",
+    wildcard_constraints:
+        scale=only_for("download"),
+    conda:
+        "../envs/scprint2.yaml"
+    params:
+        url="",
+    script:
+        "../workflow/scripts/download_file.py"
 
 
 rule link_dataset:
