@@ -21,8 +21,8 @@ ATTEMPTS = 6  # for each URL
 WRONG_FILES = 2  # whole files with the wrong content after which a URL is given up
 FIRST_WAIT_SECONDS = 1.0  # doubled at each attempt
 LONGEST_WAIT_SECONDS = 60.0
-TIMEOUT_SECONDS = (10, 60)  # to connect; between two pieces of data
-CHUNK_BYTES = 1 << 20
+TIMEOUT_SECONDS = (10.0, 60.0)  # to connect; between two pieces of data
+CHUNK_BYTES = 1 << 16  # what is lost of a piece that is cut
 RETRIED = frozenset([408, 425, 429, 500, 502, 503, 504])
 
 
@@ -205,14 +205,6 @@ def _transfer(url: str, part: Path, patience: Patience) -> None:
         if "text/html" in answer.headers.get("Content-Type", ""):
             raise BadSource("answers with an HTML page, not a data file")
         resumed = answer.status_code == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {have}-")
-        _append(answer, part, mode="ab" if resumed else "wb")
-
-
-def _append(answer: requests.Response, part: Path, *, mode: str) -> None:
-    length = answer.headers.get("Content-Length")
-    written = 0
-    with part.open(mode) as file:
-        for chunk in answer.iter_content(CHUNK_BYTES):
-            written += file.write(chunk)
-    if length is not None and written != int(length):
-        raise requests.ConnectionError(f"cut after {written:,} of {length} bytes")
+        with part.open("ab" if resumed else "wb") as file:
+            for chunk in answer.iter_content(CHUNK_BYTES):
+                file.write(chunk)
