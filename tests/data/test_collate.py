@@ -82,3 +82,5 @@ def test_a_batch_of_empty_cells_is_all_zero():
     )
     assert batch.counts.abs().sum() == batch.depth.abs().sum() == 0
     assert all(len(set(genes)) == 20 for genes in batch.genes.tolist())
+    assert batch.genes[[0, 2]].max() < 30 <= batch.genes[[1, 3]].min()
+    assert batch.genes.max() < 54  # of the last organism's table

@@ -132,6 +132,16 @@ def test_the_validation_share_holds_and_never_takes_a_whole_stratum(tmp_path, sh
     assert (np.abs(per_stratum[1] - expected) <= 1).all()
 
 
+def test_the_share_holds_over_small_strata_and_single_cells_are_trained_on(tmp_path):
+    adata = processed_cells(cells=2000, genes=GENES)
+    adata.obs["cluster"] = [str(cell // 4) if cell < 1600 else f"alone_{cell}" for cell in range(2000)]
+    shard = written(adata, tmp_path / "shard", validation_share=0.2)
+    size = shard.stratum_cells.sum(axis=(0, 2))
+    taken = shard.stratum_cells[1].sum(axis=1)
+    assert taken[size == 1].sum() == 0
+    assert abs(taken[size > 1].sum() / size[size > 1].sum() - 0.2) < 0.03
+
+
 def test_the_split_does_not_depend_on_the_order_of_the_cells(adata, shard, tmp_path):
     order = np.random.default_rng(1).permutation(adata.n_obs)
     shuffled = adata[order].copy()
@@ -205,6 +215,13 @@ def test_a_failed_write_leaves_the_old_shard_and_nothing_else(adata, tmp_path, m
         write_shard(other, tmp_path / "shard", gene_ids=gene_ids(HUMAN, GENES), validation_share=0.1)
     assert [path.name for path in tmp_path.iterdir()] == ["shard"]
     assert Shard.open(tmp_path / "shard").header_sha256 == old
+
+
+def test_an_older_shard_is_replaced_whole(adata, tmp_path):
+    written(processed_cells(cells=50, genes=GENES), tmp_path / "shard")
+    (tmp_path / "shard" / "stray").write_text("")
+    assert len(written(adata, tmp_path / "shard")) == 400
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["arrays.bin", "header.json", "shard"]
 
 
 def with_counts(adata, value):

@@ -230,6 +230,7 @@ def _publish(folder: Path, header: dict[str, Any], arrays: dict[str, Iterable[np
     """Write into a folder beside the target and rename it, so that a kill leaves no half shard."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=".tmp-", suffix=f"-{folder.name}", dir=folder.parent))
+    retired = temporary.with_name(f"{temporary.name}-old")
     try:
         with (temporary / "arrays.bin").open("wb") as file:
             header["arrays"] = {name: _append(file, blocks) for name, blocks in arrays.items()}
@@ -237,11 +238,13 @@ def _publish(folder: Path, header: dict[str, Any], arrays: dict[str, Iterable[np
         sync(temporary / "arrays.bin")
         temporary.chmod(0o755)
         sync(temporary)
-        shutil.rmtree(folder, ignore_errors=True)
+        if folder.exists():  # moved away whole: a kill while it is deleted must not leave half of it here
+            os.replace(folder, retired)
         os.replace(temporary, folder)
         sync(folder.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(retired, ignore_errors=True)
 
 
 def _append(file: BinaryIO, blocks: Iterable[np.ndarray]) -> dict[str, Any]:
