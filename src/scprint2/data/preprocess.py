@@ -76,7 +76,7 @@ def preprocess(
         obs = pd.DataFrame(adata.obs)
         mapping = map_genes_of(adata, table, minimum_mapped=MINIMUM_MAPPED)
         mapped = _to_genes(adata, mapping, table, dataset)
-        labels = align_labels(obs, dataset=dataset)
+        base, labels = _base_obs(obs, dataset), align_labels(obs, dataset=dataset)
         counts = sp.csr_matrix(mapped.X)
         keep, removed = quality_filter(
             counts, obs, minimum_genes=settings.minimum_genes, deviations=settings.deviations
@@ -84,7 +84,7 @@ def preprocess(
     except ValueError as error:
         message = str(error)
         raise ValueError(message if message.startswith(str(raw_path)) else f"{raw_path}: {message}") from error
-    mapped.obs = _base_obs(obs, dataset).join(labels.frame)
+    mapped.obs = base.join(labels.frame)
     mapped.obs["nnz"] = np.diff(counts.indptr).astype(np.int32)
     mapped.obs["depth"] = np.asarray(counts.sum(axis=1)).ravel().astype(np.int64)
     result = mapped[keep].copy()
