@@ -4,6 +4,8 @@ import json
 import os
 from pathlib import Path
 
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import best_match
 from snakemake.exceptions import WorkflowError
 
 from scprint2 import MODEL_REVISION
@@ -60,6 +62,21 @@ def selected_variants():
     if unknown:
         raise WorkflowError(f"no variants {unknown}; known: {list(known)}")
     return [name for name in known if name in chosen]
+
+
+def resolve_variants():
+    """Every variant's experiment, name to values; a mistake in any of them shows before any job, also in those not chosen."""
+    schema = json.loads((CONFIG / "schemas" / "experiment.schema.json").read_text())
+    validator = Draft202012Validator(schema)
+    resolved = {
+        name: overlay.resolve(CONFIG, scale=config["scale"], variant=name)
+        for name in overlay.list_variants(CONFIG)
+    }
+    for name, experiment in resolved.items():
+        error = best_match(validator.iter_errors(experiment))
+        if error:
+            raise WorkflowError(f"variant {name!r}, {error.json_path}: {error.message}")
+    return resolved
 
 
 def seeds(row):
@@ -371,16 +388,17 @@ CORPORA = overlay.assign_datasets(SCALE["corpora"], WORDS, where=config["scale"]
 ROLES = overlay.assign_datasets(SCALE["roles"], WORDS, where=config["scale"])
 
 VARIANTS = selected_variants()
-EXPERIMENTS = {
-    name: overlay.resolve(CONFIG, scale=config["scale"], variant=name)
-    for name in VARIANTS
-}
+EXPERIMENTS = resolve_variants()
 TASKS = tasks.read_tasks(CONFIG, scale=config["scale"])["tasks"]
 JOBS = tasks.list_jobs(CONFIG, scale=config["scale"], roles=ROLES)
-BASELINES = tasks.list_baselines(CONFIG, scale=config["scale"])
-BASELINE_CORPUS = overlay.resolve(CONFIG, scale=config["scale"], variant="base")[
-    "data"
-]["corpus"]
+BASELINES = {
+    name: (task, title)
+    for name, (task, title) in tasks.list_baselines(
+        CONFIG, scale=config["scale"]
+    ).items()
+    if any(job.task == task for job in JOBS)
+}
+BASELINE_CORPUS = EXPERIMENTS["base"]["data"]["corpus"]
 TEST_DATASETS = sorted({job.dataset for job in JOBS})
 
 MODEL_ROWS = "|".join(VARIANTS)

@@ -1,0 +1,191 @@
+"""What would run: for each scale, with each profile, and after changes that do or do not change a value."""
+
+import csv
+import json
+import re
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+
+from tests.workflow.project import ROOT, SETTINGS, Project, add_tiny_scale
+
+TARGET = "results/table1.csv"
+RULES = [path.read_text() for path in sorted((ROOT / "rules").glob("*.smk"))]
+
+
+def variants() -> list[str]:
+    return [path.stem for path in (ROOT / "config/variants").glob("*.yaml")]
+
+
+def test_mini_trains_every_variant_with_its_seeds(project):
+    seeds = yaml.safe_load((ROOT / "config/scales/mini.yaml").read_text())["seeds"]
+    jobs = project.plan(TARGET)
+    assert jobs["pretrain"] == sum(seeds.get(name, seeds["default"]) for name in variants())
+    assert jobs["predict_and_evaluate"] == jobs["pretrain"]
+    assert jobs["table1"] == 1
+
+
+def test_slurm_profile_plans_the_papers_scale_also_beside_config_of_the_user(project):
+    """A `config:` entry of a profile would be dropped here."""
+    paper = project.plan(TARGET, "--config", "mirror=somewhere", profile="profiles/slurm")
+    assert paper["predict"] > paper["pretrain"] > 0
+    assert "predict_and_evaluate" not in paper
+    with (ROOT / "config/datasets.tsv").open() as file:
+        rows = list(csv.reader((line for line in file if line[0] != "#"), delimiter="\t"))
+    assert paper["download_dataset"] == len(rows) - 1
+
+
+def test_local_profile_plans_the_scale_that_the_user_asks_for(project):
+    add_tiny_scale(project)
+    jobs = project.plan(TARGET, "--config", *SETTINGS)
+    assert jobs["pretrain"] == 2
+    assert jobs["simulate_dataset"] == 4
+
+
+def test_a_folder_of_ones_own_needs_no_change_of_any_file(project, tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    header = "name\torganism\tfile\tbatch_key\tlabel_key\troles\ttruth"
+    rows = [
+        "atlas\tNCBITaxon:9606\tatlas.h5ad\tdonor\tcell_type\tcurated\t",
+        "mine\tNCBITaxon:9606\tmine.h5ad\tdonor\tcell_type\tlung omni\tedges",
+    ]
+    (data / "datasets.tsv").write_text("\n".join([header, *rows]) + "\n")
+    (data / "organisms.tsv").write_text("organism\tname\tgenes\nNCBITaxon:9606\tHomo sapiens\tgenes.tsv\n")
+    for name in ("atlas.h5ad", "mine.h5ad", "genes.tsv", "edges.csv"):
+        (data / name).write_text("")
+    jobs = project.plan(TARGET, "--config", "scale=pocket", f"data={data}", "variants=base", "seeds=1")
+    assert (jobs["link_dataset"], jobs["link_truth"], jobs["build_shard"], jobs["pretrain"]) == (2, 1, 1, 1)
+    assert "predict_and_evaluate_magic" not in jobs, "no dataset plays the role of denoising"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["scale=huge"], "no scale 'huge'"),
+        (["variants=base,bsae"], r"no variants \['bsae'\]; known:"),
+        (["sede=1"], "sede"),
+        (["seeds=0"], "seeds"),
+        (["scale=pocket"], "add --config data=FOLDER"),
+        (["scale=pocket", "data=nowhere"], "'nowhere' is not a folder"),
+    ],
+)
+def test_a_mistake_in_the_configuration_says_what_to_do_before_any_job(project, settings, message):
+    printed = project.run(TARGET, "--dry-run", "--config", *settings, succeeds=False)
+    assert re.search(message, printed), printed[-2000:]
+
+
+def test_a_mistake_in_any_variant_stops_the_plan(project):
+    project.edit_yaml("config/variants/denoising.yaml", {"set": {"views": {"corrupted": {"kind": "dwonsample"}}}})
+    printed = project.run(TARGET, "--dry-run", "--config", "variants=base", succeeds=False)
+    assert "denoising" in printed
+
+
+def test_the_schema_allows_the_configuration_as_it_is_shipped():
+    schema = json.loads((ROOT / "config/schemas/config.schema.json").read_text())
+    jsonschema.validate(yaml.safe_load((ROOT / "config/config.yaml").read_text()), schema)
+
+
+def test_planning_imports_neither_torch_nor_pandas(project):
+    """Every job on a cluster reads the Snakefile twice."""
+    (project / "probe.smk").write_text(
+        "include: 'Snakefile'\nimport sys\n"
+        "Path('loaded').write_text(str([name for name in ('torch', 'pandas', 'scanpy', 'anndata') if name in sys.modules]))\n"
+    )
+    project.plan(TARGET, "--snakefile", "probe.smk")
+    assert (project / "loaded").read_text() == "[]"
+
+
+def test_nothing_is_left_to_do_after_a_run(finished):
+    assert finished.plan(TARGET, "--config", *SETTINGS) == {}
+
+
+def test_comments_touched_scripts_and_new_limits_retrain_nothing(finished):
+    changes = {
+        "config/base.yaml": "# A comment.\n",
+        "config/variants/base.yaml": "\n# Another one.\n",
+        "config/scales/tiny.yaml": "# A third.\n",
+        "config/tasks.yaml": "# A fourth.\n",
+    }
+    before = {path: (finished / path).read_text() for path in changes}
+    profile = (finished / "profiles/local/profile.yaml").read_text()
+    try:
+        for path, text in changes.items():
+            (finished / path).write_text(text + before[path])
+        for script in (finished / "workflow/scripts").glob("*.py"):
+            script.touch()
+        (finished / "profiles/local/profile.yaml").write_text(profile.replace("mem_mb: 3000", "mem_mb: 3500"))
+        assert finished.plan(TARGET, "--config", *SETTINGS, "mirror=elsewhere") == {}
+    finally:
+        for path, text in before.items():
+            (finished / path).write_text(text)
+        (finished / "profiles/local/profile.yaml").write_text(profile)
+
+
+@pytest.fixture
+def changed(finished):
+    """Change a file of the finished project for the length of a test."""
+    before: dict[Path, str] = {}
+
+    def change(path: str, old: str, new: str) -> Project:
+        before.setdefault(finished / path, (finished / path).read_text())
+        finished.edit(path, old, new)
+        return finished
+
+    yield change
+    for path, text in before.items():
+        path.write_text(text)
+
+
+def test_one_changed_value_retrains_only_its_rows(changed):
+    project = changed("config/variants/negative_control.yaml", "epochs: 0", "epochs: 1")
+    jobs = project.plan(TARGET, "--config", *SETTINGS)
+    assert jobs == {"pretrain": 1, "predict_and_evaluate": 1, "table1": 1, "publish_table1": 1}
+
+
+def test_a_value_of_the_base_retrains_every_row_that_inherits_it(changed):
+    project = changed("config/base.yaml", "clip_norm: 10", "clip_norm: 11")
+    jobs = project.plan(TARGET, "--config", *SETTINGS)
+    assert jobs == {"pretrain": 2, "predict_and_evaluate": 2, "table1": 1, "publish_table1": 1}
+
+
+def test_a_setting_of_a_task_predicts_again_and_trains_nothing(changed):
+    project = changed("config/tasks.yaml", "depth_factor: 5", "depth_factor: 4")
+    jobs = project.plan(TARGET, "--config", *SETTINGS)
+    assert jobs == {"predict_and_evaluate": 2, "predict_and_evaluate_identity": 1, "table1": 1, "publish_table1": 1}
+
+
+def test_a_title_only_writes_the_table_again(changed):
+    project = changed("config/variants/base.yaml", "name: base", "name: the base")
+    assert project.plan(TARGET, "--config", *SETTINGS) == {"table1": 1, "publish_table1": 1}
+
+
+def test_trainings_resume_200_times_on_a_cluster_and_never_by_attempt():
+    """A retry inside a job would train in what is left of its time."""
+    slurm = yaml.safe_load((ROOT / "profiles/slurm/scale.yaml").read_text())
+    assert slurm["resumptions"] == 200
+    assert not any("attempt" in text for text in RULES)
+    assert all("attempt" not in str(value) for value in slurm.values())
+
+
+def test_gpu_jobs_fit_the_gpu_partition_and_no_other(tmp_path):
+    profile = yaml.safe_load((ROOT / "profiles/slurm/profile.yaml").read_text())
+    partitions = yaml.safe_load((ROOT / "profiles/slurm/partitions.yaml").read_text())["partitions"]
+    with_gpu = {name for name, limits in partitions.items() if limits.get("max_gpu")}
+    on_gpu = {rule for rule, needs in profile["set-resources"].items() if needs.get("gpu")}
+    assert on_gpu == {"pretrain", "predict"}
+    assert with_gpu
+    assert with_gpu != set(partitions)
+    needs = [profile["default-resources"] | needs for needs in profile["set-resources"].values()]
+    limit = min(limits["max_mem_mb"] for limits in partitions.values())
+    assert all(isinstance(value, int) for need in needs for value in need.values()), "0.5 would silently become 0"
+    assert all(500 <= need["mem_mb"] <= limit for need in needs)
+
+
+def test_every_rule_that_a_profile_names_is_there():
+    rules = set(re.findall(r"^ *rule (\w+):", "\n".join(RULES), re.MULTILINE))
+    for profile in (ROOT / "profiles").glob("*/profile.yaml"):
+        value = yaml.safe_load(profile.read_text())
+        assert set(value["set-resources"]) | set(value.get("set-threads", {})) <= rules, profile
