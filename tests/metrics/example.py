@@ -16,6 +16,7 @@ def make_example(*, cells: int = 400, separation: float, batch_effect: float = 0
     """Cells of five types in three batches; the rarest type is in one batch only, and two pairs of cells are equal."""
     rng = np.random.default_rng(0)
     labels = rng.choice(5, cells, p=[0.4, 0.25, 0.15, 0.12, 0.08])
+    labels[6], labels[8] = labels[5], labels[7]
     batches = np.where(labels == 4, 0, rng.integers(0, 3, cells))
     embedding = rng.normal(size=(5, dim))[labels] * separation + rng.normal(size=(3, dim))[batches] * batch_effect
     embedding += rng.normal(size=(cells, dim))

@@ -58,7 +58,7 @@ def cilisi(
         if len(names) < 2 or inside.sum() < LEAST_CELLS:
             continue
         neighbors = find_neighbors(points[inside], number=90)
-        perplexity = np.floor(neighbors.indices.shape[1] / 3)
+        perplexity = neighbors.indices.shape[1] // 3
         inverse = inverse_simpson(neighbor_probabilities(neighbors, perplexity=perplexity), neighbors, batches[inside])
         values.append((inverse - 1) / (len(names) - 1))
     if not values:
@@ -179,17 +179,19 @@ def _average_over_labels(silhouettes, points: np.ndarray, *, labels: np.ndarray,
 
 
 def _cosine_silhouettes(points: np.ndarray, batches: np.ndarray) -> np.ndarray:
-    """Silhouettes by cosine distance, b over all cells of the other batches; sums of distances come from sums of vectors."""
+    """Silhouettes by cosine distance, b over all cells of the other batches; sums of distances come from sums of vectors.
+
+    An all-zero vector is at distance 1 of every other, as in scikit-learn (scib-metrics turns its whole label into zeros).
+    """
     codes, names = encode(batches)
     norms = np.linalg.norm(points.astype(np.float64), axis=1)
-    if (norms == 0).any():
-        raise ValueError(f"{int((norms == 0).sum())} cells have an all-zero embedding: they have no cosine distance")
-    unit = points / norms[:, None]
+    unit = points / np.where(norms > 0, norms, 1)[:, None]
     member = np.zeros((codes.size, len(names)))
     member[np.arange(codes.size), codes] = 1
     sizes = member.sum(axis=0)
     sums = sizes - unit @ (unit.T @ member)  # sum over a batch of 1 - cos
     cells = np.arange(codes.size)
+    sums[cells, codes] -= norms == 0  # the distance to itself, which is 0 for every other vector
     own = sums[cells, codes].copy()
     within = own / np.maximum(sizes[codes] - 1, 1)
     between = (sums.sum(axis=1) - own) / (codes.size - sizes[codes])

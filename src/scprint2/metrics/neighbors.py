@@ -86,7 +86,7 @@ def connectivities(neighbors: Neighbors) -> csr_matrix:
     return union
 
 
-def neighbor_probabilities(neighbors: Neighbors, *, perplexity: float) -> Float[np.ndarray, "cell neighbor"]:
+def neighbor_probabilities(neighbors: Neighbors, *, perplexity: int) -> Float[np.ndarray, "cell neighbor"]:
     """Weights of a cell's neighbors, a Gaussian-like kernel exp(-beta * distance) of the given perplexity; itself weighs 0.
 
     Source: Korsunsky et al. 2019 (LISI).
