@@ -1,0 +1,146 @@
+"""The tiny scale from end to end on this machine, undisturbed and killed on the way."""
+
+import itertools
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pandas as pd
+import psutil
+import pytest
+import yaml
+
+from scprint2.config.overlay import list_variants
+from tests.workflow.project import SETTINGS, TINY_BASELINES, Project, add_tiny_scale, copy_project
+
+TARGET = "results/table1.csv"
+MEASURED = "gpu_min_per_epoch"  # a time is never the same twice
+
+
+def scores(project: Project) -> pd.DataFrame:
+    """Table 1 without what was measured with a clock."""
+    table = pd.read_csv(project / TARGET, dtype=str, keep_default_na=False)
+    return table.loc[:, [name for name in table.columns if not name.startswith(MEASURED)]]
+
+
+def test_table_has_a_line_for_every_row_and_no_blank(finished):
+    table = scores(finished)
+    assert set(table["variant"]) == {"base", "negative_control", *TINY_BASELINES.values()}
+    assert (table != "").all(axis=None)
+    assert list_variants(finished / "config")["base"].table_name == table.set_index("variant").loc["base", "name"]
+
+
+def test_every_score_is_a_number_or_a_failure_with_its_reason(finished):
+    long = pd.read_csv(finished / "results/tiny/table1_long.csv", keep_default_na=False)
+    columns = yaml.safe_load((finished / "config/tasks.yaml").read_text())["columns"]
+    models = long[long["variant"] == "base"]
+    assert set(columns) <= set(models["column"])
+    assert set(long["status"]) <= {"ok", "failed", "absent"}
+    assert (long.loc[long["status"] != "ok", "reason"] != "").all()
+    assert (pd.to_numeric(long.loc[long["status"] == "ok", "value"], errors="coerce").notna()).all()
+    assert (models["status"] == "ok").mean() > 0.5
+
+
+def test_every_form_of_the_table_is_published(finished):
+    finished.run(*(f"results/table1{ending}" for ending in (".html", ".pdf", "_long.csv")), "--config", *SETTINGS)
+    for name in ("table1.csv", "table1.html", "table1.pdf", "table1_long.csv"):
+        assert (finished / "results" / name).read_bytes() == (finished / "results/tiny" / name).read_bytes()
+
+
+def test_every_row_leaves_an_executed_notebook_without_errors(finished):
+    for row in ("base", "negative_control"):
+        page = finished / f"reports/tiny/{row}/seed_0/gymnasium.html"
+        assert page.is_file()
+        notebook = page.with_suffix(".ipynb").read_text()
+        assert '"output_type": "error"' not in notebook
+        assert '"execution_count": null' not in notebook
+
+
+def test_a_model_folder_says_how_it_was_made(finished):
+    folder = finished / "results/tiny/models/base/seed_0"
+    names = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+    assert names >= {
+        "model.safetensors",
+        "experiment.json",
+        "vocabulary.json",
+        "history.csv",
+        "cost.json",
+        "record.json",
+    }
+
+
+def test_report_holds_table_and_notebooks(finished):
+    finished.run(TARGET, "--report", "report.html", "--config", *SETTINGS)
+    assert "gymnasium" in (finished / "report.html").read_text()
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> Project:
+    """A copy of the workflow that is killed again and again."""
+    project = copy_project(tmp_path_factory.mktemp("killed") / "project")
+    add_tiny_scale(project)
+    return project
+
+
+def start(project: Project) -> tuple[subprocess.Popen[bytes], Path]:
+    """Start a run; return it and the file that it prints to."""
+    printed = project / "printed.txt"
+    with printed.open("w") as file:
+        command = project.command(TARGET, "--config", *SETTINGS)
+        return subprocess.Popen(command, cwd=project.folder, env=project.environment, stdout=file, stderr=file), printed
+
+
+def kill_all(process: subprocess.Popen[bytes]) -> None:
+    """SIGKILL a process and everything that it started."""
+    try:
+        family = psutil.Process(process.pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        family = []
+    process.kill()
+    for child in family:
+        with suppress(psutil.NoSuchProcess):
+            child.kill()
+    process.wait()
+    psutil.wait_procs(family, timeout=30)
+
+
+def kill_when(project: Project, reached: Callable[[], bool]) -> bool:
+    """Run until a point is reached and kill everything there; False when the run had ended before."""
+    process, _ = start(project)
+    while not reached():
+        if process.poll() is not None:
+            return False
+        time.sleep(0.05)
+    kill_all(process)
+    assert process.returncode == -signal.SIGKILL
+    return True
+
+
+def outputs(project: Project) -> int:
+    """Number of files that jobs have made so far."""
+    return sum(
+        1 for folder in ("resources", "results", "work") for path in (project / folder).rglob("*") if path.is_file()
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(2400)
+def test_killed_at_many_points_and_started_again_the_table_is_the_same(project, finished):
+    """Each time the next piece of work is hit: a new file is there, the process that makes the next one dies."""
+    kills = 0
+    for step in itertools.count(1):
+        goal = outputs(project) + 2 + step % 7
+        if not kill_when(project, lambda goal=goal: outputs(project) >= goal):
+            break
+        kills += 1
+        project.run("--unlock", "--config", *SETTINGS)
+    project.run(TARGET, "--config", *SETTINGS)
+    assert kills >= 20
+    pd.testing.assert_frame_equal(scores(project), scores(finished))
+    first, second = (folder / "results/tiny/models/base/seed_0/model.safetensors" for folder in (project, finished))
+    assert first.read_bytes() == second.read_bytes()
+    leftovers = [path for path in (project / "results").rglob(".tmp-*") if path.stat().st_mtime > time.time() - 1]
+    assert leftovers == []
