@@ -1,4 +1,4 @@
-"""The tiny scale through profiles/slurm and a real Slurm on this machine, with a cancelled job and a training cut by its time limit."""
+"""The tiny scale through profiles/slurm and a real Slurm, with a cancelled job and a training cut by its time limit."""
 
 import json
 import os
