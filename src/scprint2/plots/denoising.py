@@ -4,6 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from jaxtyping import Float, Num
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 NOISY, DENOISED = "#999999", "#4477aa"
 BINS = 6
@@ -27,6 +28,9 @@ def gain_by_depth(
         left.scatter(depth, values, s=7, color=color, alpha=0.45, linewidths=0, rasterized=True)
         left.plot(*_medians(depth, values), color=color, marker="o", linewidth=2, label=name)
     left.set(xscale="log", xlabel="counts left after the noise", ylabel="Spearman with the full counts")
+    left.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    left.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    left.xaxis.set_minor_formatter(NullFormatter())
     left.legend(frameon=False, fontsize=8)
     gain = 100 * (denoised - noisy)
     right.axhline(0, color="0.5", linewidth=1)

@@ -1,6 +1,7 @@
 """Figures of the integration benchmark: the table of scores and the embeddings themselves."""
 
 import textwrap
+import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -9,7 +10,6 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Num, Shaped
 from matplotlib.axes import Axes
-from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 CAPTION = (
@@ -21,8 +21,9 @@ MOST_COLORS = 20  # more cannot be told apart; the smaller groups are drawn in g
 
 def umap_coordinates(embedding: Num[np.ndarray, "cell dim"], *, seed: int) -> Float[np.ndarray, "cell 2"]:
     """Two-dimensional UMAP."""
-    import umap  # its first import takes seconds
-
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="IProgress not found")  # of a progress bar that nobody asked for
+        import umap  # its first import takes seconds
     neighbors = min(15, len(embedding) - 1)
     return umap.UMAP(n_neighbors=neighbors, random_state=seed, n_jobs=1).fit_transform(embedding)  # pyright: ignore[reportReturnType]
 
@@ -76,33 +77,31 @@ def integration_table(
     parts
         Heading to its metrics, each in [0, 1]; drawn as circles.
     totals
-        Metric (in percent) to its heading; drawn as bars.
+        Metric (in percent) to its heading; drawn as bars that end at 100.
     """
     columns = [metric for metrics in parts.values() for metric in metrics]
     positions = _positions([len(metrics) for metrics in parts.values()], len(totals))
-    figure, axis = plt.subplots(figsize=(2.6 + 0.66 * len(columns) + 0.95 * len(totals), 2.5 + 0.5 * len(scores)))
-    norm, colors = Normalize(0, 1), plt.get_cmap("viridis")
+    size = (2.2 + 0.62 * (positions[-1] + 1), 1.9 + 0.55 * len(scores))
+    figure, axis = plt.subplots(figsize=size)
     for row, dataset in enumerate(scores.index):
+        values = scores.loc[dataset]
         for place, metric in zip(positions, columns, strict=False):
-            value = float(scores.loc[dataset, metric])  # pyright: ignore[reportArgumentType]
-            _circle(axis, place, row, value, colors(norm(value)))
+            _circle(axis, place, row, float(values[metric]))
         for place, metric in zip(positions[len(columns) :], totals, strict=True):
-            _bar(axis, place, row, float(scores.loc[dataset, metric]))  # pyright: ignore[reportArgumentType]
+            _bar(axis, place, row, float(values[metric]))
     for place, name in zip(positions, [*columns, *totals.values()], strict=True):
-        axis.text(place, -0.65, name.replace("_", " "), rotation=40, ha="left", va="bottom", fontsize=8)
+        axis.text(place, -0.6, name.replace("_", " "), rotation=35, ha="left", va="bottom", fontsize=8)
     start = 0
     for heading, metrics in parts.items():
         middle = float(np.mean(positions[start : start + len(metrics)]))
-        axis.text(middle, len(scores) - 0.35, heading, ha="center", va="top", fontsize=9, fontweight="bold")
+        axis.text(middle, len(scores) - 0.4, heading, ha="center", va="top", fontsize=9, fontweight="bold")
         start += len(metrics)
-    axis.set(xlim=(-0.7, positions[-1] + 1.2), ylim=(len(scores) - 0.1, -0.6), xticks=[])
-    axis.set_yticks(range(len(scores)), scores.index)
+    axis.set(xlim=(-0.7, positions[-1] + 1.3), ylim=(len(scores) - 0.15, -0.55), xticks=[])
+    axis.set_yticks(range(len(scores)), [str(name) for name in scores.index])
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
-    figure.suptitle(title, x=0.01, ha="left", fontweight="bold", fontsize=10)
-    figure.subplots_adjust(
-        left=1.5 / figure.get_figwidth(), right=0.99, bottom=0.06, top=1 - 1.75 / figure.get_figheight()
-    )
+    figure.suptitle(title, x=0.01, y=0.98, ha="left", fontweight="bold", fontsize=10)
+    figure.subplots_adjust(left=1.3 / size[0], right=0.99, bottom=0.04, top=1 - 1.5 / size[1])
     return figure
 
 
@@ -112,22 +111,28 @@ def _positions(sizes: Sequence[int], totals: int) -> list[float]:
     for size in sizes:
         places += [place + column for column in range(size)]
         place += size + 0.5
-    return places + [place + 1.5 * column for column in range(totals)]
+    return places + [place + 1.6 * column for column in range(totals)]
 
 
-def _circle(axis: Axes, place: float, row: int, value: float, color: tuple[float, ...]) -> None:
+def _circle(axis: Axes, place: float, row: int, value: float) -> None:
     if np.isnan(value):
-        axis.text(place, row, "failed", ha="center", va="center", fontsize=7, color="0.4", style="italic")
+        _failed(axis, place, row)
         return
-    axis.scatter(place, row, s=120 + 330 * np.clip(value, 0, 1), color=color, linewidths=0)
+    share = float(np.clip(value, 0, 1))
+    axis.scatter(place, row, s=380, color=plt.get_cmap("viridis")(share), linewidths=0)
     axis.text(
-        place, row, f"{value:.2f}", ha="center", va="center", fontsize=7, color="white" if value < 0.7 else "black"
+        place, row, f"{value:.2f}", ha="center", va="center", fontsize=7, color="black" if share > 0.6 else "white"
     )
 
 
 def _bar(axis: Axes, place: float, row: int, value: float) -> None:
     if np.isnan(value):
-        axis.text(place, row, "failed", ha="left", va="center", fontsize=7, color="0.4", style="italic")
+        _failed(axis, place, row)
         return
-    axis.barh(row, 1.2 * value / 100, left=place - 0.4, height=0.6, color="#4477aa")
-    axis.text(place - 0.35, row, f"{value:.1f}", ha="left", va="center", fontsize=8, color="white", fontweight="bold")
+    axis.barh(row, 1.3, left=place - 0.4, height=0.5, color="0.92")
+    axis.barh(row, 1.3 * value / 100, left=place - 0.4, height=0.5, color="#88bbdd")
+    axis.text(place - 0.33, row, f"{value:.1f}", ha="left", va="center", fontsize=8)
+
+
+def _failed(axis: Axes, place: float, row: int) -> None:
+    axis.text(place, row, "failed", ha="center", va="center", fontsize=7, color="0.4", style="italic")

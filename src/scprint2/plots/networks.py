@@ -9,24 +9,44 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 
 KNOWN, OTHER = "#4477aa", "#bbbbbb"
+SHOWN_FROM = 0.02
 
 
 def precision_recall_figure(
-    curves: Mapping[str, tuple[Float[np.ndarray, " point"], Float[np.ndarray, " point"]]],
+    curves: Mapping[tuple[str, str], tuple[Float[np.ndarray, " point"], Float[np.ndarray, " point"]]],
     *,
     prevalence: Mapping[str, float],
     title: str,
 ) -> Figure:
-    """Draw precision against recall for several networks, each with its prevalence, which is what chance reaches.
+    """Draw precision against recall for the networks of some groups of cells, and what chance reaches in each.
 
-    `curves` maps a name to (recall, precision).
+    Parameters
+    ----------
+    curves
+        (group, method) to (recall, precision).
+    prevalence
+        Share of known edges among the scored ones of each group.
     """
-    figure, axis = plt.subplots(figsize=(7.4, 4.2), layout="constrained")
-    colors = plt.get_cmap("tab10")
-    for number, (name, (recall, precision)) in enumerate(curves.items()):
-        axis.plot(recall, precision, color=colors(number % 10), linewidth=1.6, label=name)
-        axis.axhline(prevalence[name], color=colors(number % 10), linewidth=1, linestyle=":")
-    axis.set(xlim=(0, 1.02), ylim=(0, None), xlabel="recall", ylabel="precision")
+    figure, axis = plt.subplots(figsize=(8, 4.2), layout="constrained")
+    groups = list(prevalence)
+    methods = list(dict.fromkeys(method for _, method in curves))
+    highest = 0.0
+    for (group, method), (recall, precision) in curves.items():
+        color = plt.get_cmap("tab10")(groups.index(group) % 10)
+        style = ("-", "--", "-.")[methods.index(method) % 3]
+        axis.plot(recall, precision, color=color, linestyle=style, linewidth=1.4, label=f"{group}, {method}")
+        highest = max(highest, float(precision[recall >= SHOWN_FROM].max(initial=0)))
+    for group in groups:
+        axis.axhline(
+            prevalence[group], color=plt.get_cmap("tab10")(groups.index(group) % 10), linewidth=1, linestyle=":"
+        )
+    axis.set(xlim=(0, 1), xlabel="recall", ylabel="precision")
+    axis.set_ylim(0, min(1.05, 1.15 * max([highest, *(2 * share for share in prevalence.values())])))
+    axis.set_title(
+        f"height fits the curves from a recall of {SHOWN_FROM} on; few edges decide what lies before",
+        loc="left",
+        fontsize=8,
+    )
     axis.spines[["top", "right"]].set_visible(False)
     axis.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1), title="dotted: chance (prevalence)")
     figure.suptitle(title, x=0.01, ha="left", fontweight="bold", fontsize=10)

@@ -59,7 +59,9 @@ def prepare_denoising(adata: AnnData, settings: DenoiseSettings) -> DenoisingPro
     obs = pd.DataFrame({"depth": full.sum(axis=1), "noisy_depth": counts.sum(axis=1)}, index=chosen.obs_names)
     obs["organism_ontology_term_id"] = chosen.obs["organism_ontology_term_id"]
     noisy = AnnData(X=sparse.csr_matrix(counts), obs=obs, var=pd.DataFrame(index=chosen.var_names))
-    prediction = AnnData(X=sparse.csr_matrix(full[:, genes]), obs=obs.copy(), var=pd.DataFrame(index=chosen.var_names[genes]))
+    prediction = AnnData(
+        X=sparse.csr_matrix(full[:, genes]), obs=obs.copy(), var=pd.DataFrame(index=chosen.var_names[genes])
+    )
     prediction.layers["noisy"] = sparse.csr_matrix(counts[:, genes])
     if TRUE_MEAN in chosen.layers:
         prediction.layers[TRUE_MEAN] = dense_counts(chosen, TRUE_MEAN)[:, genes]

@@ -1,13 +1,16 @@
 """What the notebooks of the gymnasium show: predictions with their scores, laid out for the figures."""
 
+import io
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from anndata import AnnData
 from jaxtyping import Bool, Float, Num, Shaped
+from matplotlib.figure import Figure
 
 from scprint2.data import ontology
 from scprint2.metrics.annotation import is_right
@@ -93,6 +96,16 @@ def failures(scored: Iterable[Scored]) -> pd.DataFrame:
     return pd.DataFrame(pd.concat(parts)[["dataset", "metric", "reason"]]).reset_index(drop=True)
 
 
+def show(figure: Figure) -> None:
+    """Put a figure into the notebook that runs, as a picture, and let go of it."""
+    from IPython.display import Image, display  # only where a notebook runs
+
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=110, bbox_inches="tight")
+    plt.close(figure)
+    display(Image(picture.getvalue()))
+
+
 def usable(scored: Iterable[Scored]) -> Iterator[Scored]:
     """Yield the predictions that have content to draw."""
     return (one for one in scored if one.usable)
@@ -160,13 +173,19 @@ def annotation_calls(prediction: AnnData) -> Calls:
     )
 
 
-def precision_recall_curves(prediction: AnnData) -> tuple[dict[str, Curve], dict[str, float]]:
-    """(recall, precision) of each network against the known edges, and their prevalence, by the network's name."""
+def precision_recall_curves(prediction: AnnData) -> tuple[dict[tuple[str, str], Curve], dict[str, float]]:
+    """(recall, precision) of each (group, method) against the known edges, and the prevalence in each group.
+
+    A group without known edges is left out.
+    """
     curves, prevalence = {}, {}
     for group, method, network in read_networks(prediction):
-        ranking = rank_edges(dense(network.varp["GRN"]), edges_among(network, prediction))
-        hits, name = np.cumsum(ranking.positives), f"{ontology.label(group)}, {method.replace('_', ' ')}"
-        curves[name] = (hits / hits[-1], hits / ranking.reached)
+        edges, name = edges_among(network, prediction), ontology.label(group)
+        if len(edges) == 0:
+            continue
+        ranking = rank_edges(dense(network.varp["GRN"]), edges)
+        hits = np.cumsum(ranking.positives)
+        curves[name, method.replace("_", " ")] = (hits / hits[-1], hits / ranking.reached)
         prevalence[name] = ranking.prevalence
     return curves, prevalence
 
