@@ -125,6 +125,14 @@ def test_ids_versions_symbols_and_aliases_are_mapped_each_by_its_way(tmp_path):
     assert mapping.report["gene_id"].tolist()[-1] == ""
 
 
+def test_ids_of_this_organism_that_are_no_protein_coding_genes_are_dropped_and_do_not_count_against_a_file():
+    names = ["ENSG00000000003", *[f"ENSG{number:011d}.2" for number in range(5000, 5100)]]
+    mapping = map_genes(names, gene_table(), minimum_mapped=0.9)
+    assert mapping.report["status"].value_counts().to_dict() == {"dropped": 100, "mapped": 1}
+    other = map_genes(["ENSMUSG00000000003", "GENE1"], gene_table())
+    assert other.report["status"].tolist() == ["unknown", "mapped"]
+
+
 def test_a_symbol_of_two_genes_is_ambiguous_and_never_mapped(tmp_path):
     mapping = map_genes(["AA", "BB"], build_gene_table(raw(tmp_path), organism=HUMAN))
     assert mapping.index.tolist() == [1, -1]

@@ -60,6 +60,12 @@ class GeneTable:
         folded = _lookup((fold_case(name), row) for name, row in by_symbol.items() if row >= 0)
         return {gene: row for row, gene in enumerate(ids)}, by_symbol, _lookup(aliases), folded
 
+    @cached_property
+    def id_form(self) -> re.Pattern[str]:
+        """What the gene ids of this organism look like, with or without version."""
+        prefixes = {gene.rstrip("0123456789") for gene in self.frame["gene_id"]} - {""}
+        return re.compile(rf"({'|'.join(map(re.escape, sorted(prefixes)))})[0-9]+(\.[0-9]+)?")
+
 
 @dataclass(frozen=True)
 class GeneMapping:
@@ -70,7 +76,8 @@ class GeneMapping:
     index
         Row in the gene table, -1 for a name that has none.
     report
-        One row per name: `name`, `status` (mapped, ambiguous, unknown), `by` (id, symbol, alias, case), `gene_id`.
+        One row per name: `name`, `status`, `by` (id, symbol, alias, case), `gene_id`. A name is mapped, ambiguous (it stands
+        for several genes), dropped (an id of this organism, not of a protein-coding gene) or unknown.
     """
 
     index: Int[np.ndarray, " name"]
@@ -78,8 +85,9 @@ class GeneMapping:
 
     @property
     def mapped_share(self) -> float:
-        """Share of the names that were mapped."""
-        return float((self.index >= 0).mean()) if len(self.index) else 0.0
+        """Share of the names that were mapped, leaving out ids of genes that are not protein coding."""
+        wanted = self.report["status"].to_numpy() != "dropped"
+        return float((self.index[wanted] >= 0).mean()) if wanted.any() else 0.0
 
 
 def build_gene_table(
@@ -188,7 +196,8 @@ def map_genes(names: Sequence[str], table: GeneTable, *, minimum_mapped: float =
             found = lookup.get(keys[row])
             if found is not None:
                 index[row], by[row], ambiguous[row] = found, kind, found < 0
-    status = np.where(index >= 0, "mapped", np.where(ambiguous, "ambiguous", "unknown"))
+    dropped = np.array([bool(table.id_form.fullmatch(name)) for name in clean], dtype=bool) & (index < 0)
+    status = np.select([index >= 0, ambiguous, dropped], ["mapped", "ambiguous", "dropped"], "unknown")
     gene_ids = np.where(index >= 0, table.frame["gene_id"].to_numpy()[index], "")
     report = pd.DataFrame({"name": clean, "status": status, "by": by, "gene_id": gene_ids})
     mapping = GeneMapping(index, report)
@@ -223,14 +232,15 @@ def _may_ignore_case(keys: list[str], folded: dict[str, int], index: np.ndarray)
 
 
 def _too_few(names: list[str], mapping: GeneMapping, table: GeneTable, minimum: float) -> str:
-    unknown = [name for name, row in zip(names, mapping.index, strict=True) if row < 0][:5]
+    unknown = mapping.report.loc[mapping.report["status"] == "unknown", "name"].tolist()[:5]
     ids, symbols, _, folded = table.lookups
     share = sum(fold_case(name) in folded for name in names) / max(len(names), 1)
     hint = "Give Ensembl gene ids or official symbols as var_names, or in a column such as var['ensembl_id']."
     if share >= minimum:
         hint = f"{share:.0%} match when case is ignored: are these the genes of another organism? Check the registry's organism."
     return (
-        f"{mapping.mapped_share:.1%} of {len(names)} gene names are protein-coding genes of {table.organism}, at least "
+        f"{mapping.mapped_share:.1%} of {len(names)} gene names (non-coding ids left out) are protein-coding genes of "
+        f"{table.organism}, at least "
         f"{minimum:.0%} are needed. Not found: {unknown}; known are {list(ids)[:2]} and {list(symbols)[:2]}. {hint}"
     )
 

@@ -161,10 +161,11 @@ def map_genes_of(adata: anndata.AnnData, table: GeneTable, *, minimum_mapped: fl
         index[better] = other.index[better]
         report.loc[better, ["status", "gene_id"]] = other.report.loc[better, ["status", "gene_id"]]
         report.loc[better, "by"] = f"var[{column}]"
-    if (index >= 0).mean() < minimum_mapped:
-        map_genes(report["name"].tolist(), table, minimum_mapped=minimum_mapped)
     report["merged"] = (index >= 0) & pd.Series(index).duplicated(keep=False).to_numpy()
-    return GeneMapping(index, report)
+    mapping = GeneMapping(index, report)
+    if mapping.mapped_share < minimum_mapped:  # raises: the names alone map no better
+        map_genes(report["name"].tolist(), table, minimum_mapped=minimum_mapped)
+    return mapping
 
 
 def _meets(adata: anndata.AnnData, condition: str) -> np.ndarray:
@@ -227,7 +228,7 @@ def _base_obs(obs: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
 
 def _gene_counts(mapping: GeneMapping) -> dict[str, int]:
     statuses = mapping.report["status"].tolist()
-    found = {f"genes_{status}": statuses.count(status) for status in ("mapped", "ambiguous", "unknown")}
+    found = {f"genes_{status}": statuses.count(status) for status in ("mapped", "ambiguous", "dropped", "unknown")}
     return found | {"genes_merged": int(mapping.report["merged"].sum())}
 
 
