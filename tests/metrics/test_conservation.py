@@ -9,7 +9,7 @@ from tests.metrics.example import make_example
 
 @pytest.mark.parametrize("separation", [0, 1, 5])
 def test_silhouettes_are_those_of_scikit_learn(separation):
-    example = make_example(cells=1100, separation=separation)
+    example = make_example(cells=3000, separation=separation)
     ours = conservation.silhouette_samples(example.embedding, example.labels)
     np.testing.assert_allclose(
         ours, silhouettes_of_scikit_learn(example.embedding.astype(float), example.labels), atol=1e-9

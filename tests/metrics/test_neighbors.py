@@ -7,11 +7,11 @@ from tests.metrics.example import make_example
 
 
 def test_the_neighbors_are_the_nearest_cells_itself_first():
-    points = make_example(cells=1300, separation=1).embedding  # more than one block
+    points = make_example(cells=3100, separation=1).embedding  # more than one block
     found = find_neighbors(points, number=20)
     distances, _ = NearestNeighbors(n_neighbors=20, algorithm="brute").fit(points.astype(float)).kneighbors(points)
     np.testing.assert_allclose(found.distances[:, 1:], distances[:, 1:], atol=1e-6)
-    assert (found.indices[:, 0] == np.arange(1300)).all()
+    assert (found.indices[:, 0] == np.arange(3100)).all()
     assert found.indices[5, 1] == 6
     assert found.indices[6, 1] == 5
     assert found.distances[6, 1] == 0

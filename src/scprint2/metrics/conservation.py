@@ -11,9 +11,8 @@ from scipy.sparse import csr_matrix, triu
 from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
 
-from scprint2.metrics.neighbors import Neighbors
+from scprint2.metrics.neighbors import Neighbors, blocks_of
 
-BLOCK = 1024  # cells whose distances to all others are held at once
 RESOLUTIONS = tuple(step / 5 for step in range(1, 11))  # scIB's search for the best clustering: 0.2 to 2
 
 
@@ -51,11 +50,10 @@ def group_distance_sums(
     member[np.arange(codes.size), codes] = 1
     squares = np.einsum("ij,ij->i", points, points)
     result = np.empty((codes.size, groups))
-    for start in range(0, codes.size, BLOCK):
-        block = slice(start, min(start + BLOCK, codes.size))
+    for block in blocks_of(codes.size):
         distances = squares[block, None] + squares - 2 * points[block] @ points.T
         np.sqrt(np.maximum(distances, 0, out=distances), out=distances)
-        distances[np.arange(block.stop - start), np.arange(start, block.stop)] = 0
+        distances[np.arange(block.stop - block.start), np.arange(block.start, block.stop)] = 0
         result[block] = distances @ member
     return result
 

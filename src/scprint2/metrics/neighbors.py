@@ -1,12 +1,13 @@
 """Exact nearest neighbors, and the two graphs that the embedding metrics read off them."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int, Num
 from scipy.sparse import csr_matrix
 
-BLOCK = 1024  # cells whose distances to all others are held at once
+HELD = 8_000_000  # distances that are held at once
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,7 @@ def find_neighbors(points: Num[np.ndarray, "cell dim"], *, number: int) -> Neigh
     squares = np.einsum("ij,ij->i", points, points)
     indices = np.empty((points.shape[0], number), dtype=np.int64)
     distances = np.empty((points.shape[0], number))
-    for start in range(0, points.shape[0], BLOCK):
-        block = slice(start, min(start + BLOCK, points.shape[0]))
+    for block in blocks_of(points.shape[0]):
         estimate = squares[block, None] + squares - 2 * points[block] @ points.T
         own = np.arange(block.start, block.stop)
         estimate[np.arange(own.size), own] = -np.inf
@@ -58,6 +58,13 @@ def find_neighbors(points: Num[np.ndarray, "cell dim"], *, number: int) -> Neigh
         indices[block] = np.take_along_axis(chosen, order, axis=1)
         distances[block] = np.maximum(np.take_along_axis(exact, order, axis=1), 0)
     return Neighbors(indices, distances)
+
+
+def blocks_of(cells: int) -> Iterator[slice]:
+    """Cut the cells into blocks whose distances to all others may be held at once."""
+    step = max(1, HELD // max(1, cells))
+    for start in range(0, cells, step):
+        yield slice(start, min(start + step, cells))
 
 
 def connectivities(neighbors: Neighbors) -> csr_matrix:
@@ -113,7 +120,7 @@ def neighbor_probabilities(neighbors: Neighbors, *, perplexity: int) -> Float[np
 def _distances(points: np.ndarray, own: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     """Distances of each cell in `own` to its chosen cells, a few rows at a time."""
     result = np.empty(chosen.shape)
-    step = max(1, 4_000_000 // (chosen.shape[1] * points.shape[1] + 1))
+    step = max(1, HELD // (chosen.shape[1] * points.shape[1] + 1))
     for start in range(0, own.size, step):
         rows = slice(start, start + step)
         difference = points[chosen[rows]] - points[own[rows], None, :]
