@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,13 +24,16 @@ pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.timeout(2400)]
 
 
 @pytest.fixture(scope="module")
-def slurm(tmp_path_factory) -> Iterator[dict[str, str]]:
+def slurm() -> Iterator[dict[str, str]]:
     """The environment of a running Slurm; skipped where none can be had."""
     if not shutil.which("slurmctld", path=f"{os.environ['PATH']}:/usr/sbin") and not (
         os.getuid() == 0 and shutil.which("apt-get")
     ):
         pytest.skip("no Slurm on this machine, and it can only be installed as root with apt-get")
-    folder = tmp_path_factory.mktemp("slurm")
+    folder = Path(tempfile.mkdtemp(prefix="slurm-", dir="/tmp"))
+    folder.chmod(
+        0o755
+    )  # munge demands that everybody may reach its socket, and socket paths have at most 107 characters
     settings = {"SLURM_LOCAL_DIR": str(folder), "SLURM_LOCAL_CPUS": "4", "SLURM_LOCAL_GPUS": "a100:1,h100:1"}
     environment = os.environ | settings
     done = subprocess.run([SLURM, "start"], env=environment, capture_output=True, text=True, check=False)
@@ -41,6 +45,7 @@ def slurm(tmp_path_factory) -> Iterator[dict[str, str]]:
         yield {**settings, "SLURM_CONF": f"{folder}/etc/slurm.conf", "PATH": path}
     finally:
         subprocess.run([SLURM, "stop"], env=environment, check=False)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def shrink_profile(project: Project, *, budget_seconds: int) -> None:
