@@ -92,7 +92,7 @@ def _library_parts(points: np.ndarray, labels: np.ndarray, batches: np.ndarray) 
 
     found = find_neighbors(points, number=90)
     near = {n: NeighborsResults(found.indices[:, :n], found.distances[:, :n].astype(np.float32)) for n in (15, 50, 90)}
-    clusters = library.nmi_ari_cluster_labels_kmeans(points, labels)
+    clusters = library.nmi_ari_cluster_labels_kmeans(points.copy(), labels)  # it centers its input in place and back
     parts = {
         "isolated_labels": library.isolated_labels(points, labels, batches),
         "nmi_kmeans": clusters["nmi"],
