@@ -1,4 +1,5 @@
 import os
+import signal
 
 import anndata
 import h5py
@@ -178,8 +179,28 @@ def test_links_to_other_files_are_refused(tmp_path):
         read_h5ad(path)
 
 
-def test_damaged_files_are_refused_or_hold_valid_counts(tmp_path):
+def test_a_file_that_hangs_the_hdf5_library_is_given_up(tmp_path, monkeypatch):
+    path = write(raw_cells(40, 30), tmp_path)
+    data = bytearray(path.read_bytes())
+    name = data.index(b"ENSG00000000010.2")
+    data[name - 24 : name + 40] = bytes(64)  # a piece of the heap of size 0, which HDF5 2.0 reads for ever
+    path.write_bytes(bytes(data))
+    monkeypatch.setattr("scprint2.data.validate.PROBE_SECONDS", 5.0)
+    with pytest.raises(ValueError, match=f"{path}: cannot be read as h5ad .*does not end within 5 s"):
+        read_h5ad(path)
+
+
+def test_a_reader_that_crashes_is_reported(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "scprint2.data.validate._check_structure", lambda file, path: os.kill(os.getpid(), signal.SIGKILL)
+    )
+    with pytest.raises(ValueError, match=r"reading it ends the process with status -9"):
+        read_h5ad(write(raw_cells(), tmp_path))
+
+
+def test_damaged_files_are_refused_or_hold_valid_counts(tmp_path, monkeypatch):
     """Flip bytes at random: no crash, and nothing invalid gets through."""
+    monkeypatch.setattr("scprint2.data.validate.PROBE_SECONDS", 10.0)
     path = write(raw_cells(40, 30), tmp_path)
     whole, rng = path.read_bytes(), np.random.default_rng(0)
     refused = []

@@ -1,7 +1,11 @@
 """Input files are checked once, here, before compiled code sees them (counts, structure, names, size)."""
 
+import multiprocessing
+import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +19,8 @@ import scipy.sparse as sp
 GENE_ID = r"^(ENS[A-Z]*G|WBGene|FBgn)[0-9]+"
 BOMB_BYTES = 256 << 20  # below this much declared data nothing is a bomb
 BOMB_RATIO = 500  # declared bytes per byte of file; gzip of counts reaches about 60
+PROBE_SECONDS = 120.0  # a file that takes longer to read hangs the reader; large files get more time:
+PROBE_BYTES_PER_SECOND = 4 << 20
 BLOCK = 1 << 24  # values checked at a time
 FIX_COUNTS = "Put raw counts (whole numbers of at least 0) into X, raw.X or layers['counts']."
 
@@ -36,7 +42,7 @@ class Counts:
 
 
 def read_h5ad(path: str | Path) -> anndata.AnnData:
-    """Read an h5ad file after checking its structure and declared size.
+    """Read an h5ad file after checking its structure and declared size; a hang or crash of HDF5 on a damaged file is caught.
 
     Raises
     ------
@@ -53,17 +59,8 @@ def read_h5ad(path: str | Path) -> anndata.AnnData:
         raise ValueError(
             f"{path}: begins with {magic!r}, not with an HDF5 signature; give an .h5ad file (or get it again)."
         )
-    try:
-        with h5py.File(path, "r") as file:
-            _check_structure(file, path)
-        return anndata.read_h5ad(path)
-    except Exception as error:  # libraries raise of every kind on damaged files; all end as one message
-        if isinstance(error, ValueError) and str(error).startswith(f"{path}: "):
-            raise
-        text = " ".join(str(error).split())[:300]
-        raise ValueError(
-            f"{path}: cannot be read as h5ad ({type(error).__name__}: {text}). Is it truncated? Get the file again."
-        ) from error
+    _probe(path)
+    return anndata.read_h5ad(path)
 
 
 def validate_counts(adata: anndata.AnnData, *, file: str | Path) -> anndata.AnnData:
@@ -167,6 +164,43 @@ def _check_orientation(adata: anndata.AnnData, file: str | Path) -> None:
         raise ValueError(
             f"{file}: the rows are named like genes ({adata.obs_names[0]!r}); cells must be in rows. Use adata.T."
         )
+
+
+def _probe(path: Path) -> None:
+    """Check and read the file in a process of its own first: HDF5 may hang or crash on damaged files."""
+    context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_probe_here, args=(path, theirs), daemon=True)
+    process.start()
+    theirs.close()
+    limit = PROBE_SECONDS + path.stat().st_size / PROBE_BYTES_PER_SECOND
+    try:
+        problem = ours.recv() if ours.poll(limit) else f"reading it does not end within {limit:.0f} s"
+    except EOFError:
+        process.join()
+        problem = f"reading it ends the process with status {process.exitcode}"
+    finally:
+        process.kill()
+        process.join()
+        ours.close()
+    if problem and problem.startswith(f"{path}: "):
+        raise ValueError(problem)
+    if problem:
+        raise ValueError(f"{path}: cannot be read as h5ad ({problem}). Is it truncated? Get the file again.")
+
+
+def _probe_here(path: Path, answer: Connection) -> None:
+    problem = ""
+    try:
+        with h5py.File(path, "r") as file:
+            _check_structure(file, path)
+        anndata.read_h5ad(path)
+    except Exception as error:  # noqa: BLE001 - libraries raise of every kind on damaged files; the parent raises one message
+        text = " ".join(str(error).split())[:300]
+        problem = text if text.startswith(f"{path}: ") else f"{type(error).__name__}: {text}"
+    answer.send(problem)
+    answer.close()
+    os._exit(0)  # nothing of the parent's is to be cleaned up here
 
 
 def _check_structure(file: h5py.File, path: Path) -> None:
