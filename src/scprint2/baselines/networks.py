@@ -7,8 +7,8 @@ from anndata import AnnData
 from jaxtyping import Float
 
 from scprint2.baselines.training_cells import TrainingCells, organism_of
-from scprint2.tasks.networks import Group, Network, NetworkSettings, expression_of, lay_out, prepare_groups
-from scprint2.tasks.selection import log_normalize
+from scprint2.tasks.networks import Group, Network, NetworkSettings, lay_out, prepare_groups
+from scprint2.tasks.selection import dense_counts, log_normalize
 
 Infer = Callable[[Group], Float[np.ndarray, "gene gene"]]
 
@@ -17,7 +17,7 @@ def pearson(train: TrainingCells, adata: AnnData, *, settings: NetworkSettings, 
     """Absolute Pearson correlation of log-normalized expression over the same cells: no direction, no model."""
 
     def correlate(group: Group) -> Float[np.ndarray, "gene gene"]:
-        expression = log_normalize(expression_of(adata, group))
+        expression = log_normalize(dense_counts(adata[group.rows]))[:, group.genes]
         centered = expression - expression.mean(axis=0)
         norm = np.linalg.norm(centered, axis=0)
         scaled = np.divide(centered, norm, out=np.zeros_like(centered), where=norm > 0)

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from scipy.cluster.hierarchy import leaves_list, linkage
 
+FEWEST_CELLS = 10  # of a bin of the reliability curve
 MOST_PREDICTED = 30  # columns of a confusion matrix; rarer predictions are put together
 
 
@@ -36,12 +37,11 @@ def confusion_figure(
 
     Framed fields count as right: the true type or a descendant of it.
     """
-    rows = order_terms(list(truth), ancestors=ancestors)
-    frequent = [
-        term
-        for term, _ in sorted(zip(*np.unique(prediction, return_counts=True), strict=True), key=lambda pair: -pair[1])
-    ]
-    columns = order_terms(frequent[:MOST_PREDICTED], ancestors=ancestors)
+    called, cells = np.unique(prediction, return_counts=True)
+    frequent = list(called[np.argsort(-cells, kind="stable")])
+    order = order_terms([*np.unique(truth), *frequent[:MOST_PREDICTED]], ancestors=ancestors)
+    rows = [term for term in order if term in truth]
+    columns = [term for term in order if term in frequent[:MOST_PREDICTED]]
     rest = len(frequent) - len(columns)
     shares = np.array([[np.mean(prediction[truth == row] == column) for column in columns] for row in rows])
     if rest:
@@ -69,10 +69,10 @@ def confusion_figure(
 def reliability_figure(
     confidence: Float[np.ndarray, " cell"], right: Bool[np.ndarray, " cell"], *, title: str, bins: int = 10
 ) -> Figure:
-    """Draw how often calls of a confidence are right, and how many there are."""
+    """Draw how often calls of a confidence are right, where there are some, and how many there are."""
     edges = np.linspace(0, 1, bins + 1)
     which = np.clip(np.digitize(confidence, edges) - 1, 0, bins - 1)
-    filled = [number for number in range(bins) if np.any(which == number)]
+    filled = [number for number in range(bins) if np.sum(which == number) >= FEWEST_CELLS]
     stated = [float(confidence[which == number].mean()) for number in filled]
     found = [float(right[which == number].mean()) for number in filled]
     figure, (axis, below) = plt.subplots(

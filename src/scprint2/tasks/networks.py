@@ -16,7 +16,7 @@ from torch import Tensor
 from scprint2.config.node import Node
 from scprint2.data.batch import CellBatch
 from scprint2.tasks.inference import Reader, run
-from scprint2.tasks.selection import deepest_cells, dense, dense_counts, variable_genes
+from scprint2.tasks.selection import deepest_cells, dense, variable_genes
 from scprint2.training.checkpoint import PretrainedModel
 
 ALL_CELLS = "all"
@@ -216,11 +216,6 @@ def pack_expressed(batch: CellBatch) -> tuple[CellBatch, Int[Tensor, "cell gene"
         padding=zero.gather(1, position),
     )
     return packed, position
-
-
-def expression_of(adata: AnnData, group: Group) -> Float[np.ndarray, "cell gene"]:
-    """Counts of a group's cells on its genes."""
-    return dense_counts(adata[group.rows, group.genes])
 
 
 INFERENCE = {"mean_queries_keys": mean_queries_keys, "mean_attention": mean_attention}

@@ -21,7 +21,7 @@ from scprint2.tasks.predictions import about, read_prediction
 from scprint2.tasks.selection import dense, dense_counts
 
 UNKNOWN = "unknown"
-METRIC_SECONDS = 1800  # a metric that takes longer has failed; the slowest takes minutes at the paper's size
+METRIC_SECONDS = 1800.0  # a metric that takes longer has failed; the slowest takes minutes at the paper's size
 # What a prediction that could not be made, or be read by its metrics, fails: the metrics of Table 1.
 MAIN_METRICS: Mapping[str, tuple[str, ...]] = {
     "denoise": ("spearman_gain",),

@@ -1,0 +1,155 @@
+import anndata
+import numpy as np
+import pytest
+
+from scprint2.baselines import BASELINES
+from scprint2.baselines.training_cells import TrainingCells, labeled_cells
+from scprint2.tasks.annotate import AnnotateSettings
+from scprint2.tasks.denoise import DenoiseSettings
+from scprint2.tasks.embed import EmbedSettings
+from scprint2.tasks.networks import NetworkSettings
+from scprint2.tasks.predict import Method, PredictionJob, predict
+from scprint2.tasks.scores import annotation_scores, denoising_scores, network_scores, score_prediction
+from scprint2.tasks.selection import dense_counts, log_normalize
+from tests.helpers import HUMAN, MOUSE
+from tests.tasks.example import B_CELL, CD4, make_cells
+
+DENOISE = DenoiseSettings(batch_size=16, removed=0.7, cells=60, genes=40, depth_factor=5)
+EMBED = EmbedSettings(batch_size=16, cells=50, max_genes=20, token="mean")
+ANNOTATE = AnnotateSettings(batch_size=16, cells=1000, max_genes=20)
+NETWORKS = NetworkSettings(
+    batch_size=16, genes=50, cells=60, minimum_cells=5, groups="none", regulator="query", methods=("mean_queries_keys",)
+)
+SETTINGS = {"denoise": DENOISE, "embed": EMBED, "annotate": ANNOTATE, "networks": NETWORKS}
+ALL = [(task, name) for task, entries in BASELINES.items() for name in entries]
+
+
+@pytest.mark.parametrize(("task", "name"), ALL)
+def test_a_baseline_writes_what_its_task_scores(task, name, cells, train, tmp_path):
+    if task == "embed":
+        cells = make_cells(300, seed=0)
+    cells.write_h5ad(tmp_path / "cells.h5ad")
+    (tmp_path / "truth.tsv").write_text("regulator\ttarget\nENSG00000\tENSG00002\nENSG00010\tENSG00003\n")
+    settings = SETTINGS[task].model_dump() | ({"cells": 300} if task == "embed" else {})
+    job = PredictionJob(task, "role", "set", settings, str(tmp_path / "cells.h5ad"), str(tmp_path / "truth.tsv"))
+    (path,) = predict(Method(name, train, {task: BASELINES[task][name]}), [job], out=tmp_path, seed=0)
+    _, scores = score_prediction(path)
+    failed = {metric: score.reason for metric, score in scores.items() if score.status != "ok"}
+    assert not failed
+
+
+@pytest.mark.parametrize(("task", "name"), [pair for pair in ALL if not pair[1].startswith("random")])
+def test_only_random_baselines_depend_on_the_seed(task, name, cells, train):
+    first, second = (BASELINES[task][name](train, cells, settings=SETTINGS[task], seed=0) for _ in range(2))
+    for slot in ("layers", "obsm", "varp"):
+        for key in getattr(first, slot):
+            values = [getattr(part, slot)[key] for part in (first, second)]
+            values = [part.toarray() if hasattr(part, "toarray") else part for part in values]
+            np.testing.assert_array_equal(*values)
+
+
+def test_identity_gains_nothing(cells, train):
+    scores = denoising_scores(BASELINES["denoise"]["identity"](train, cells, settings=DENOISE, seed=0))
+    assert scores["spearman_gain"].value == 0
+
+
+def test_the_mean_profile_is_the_same_for_every_cell_but_for_its_depth(cells, train):
+    prediction = BASELINES["denoise"]["mean_profile"](train, cells, settings=DENOISE, seed=0)
+    denoised = prediction.layers["denoised"]
+    profiles = denoised / denoised.sum(1, keepdims=True)
+    np.testing.assert_allclose(profiles, np.broadcast_to(profiles[0], profiles.shape), rtol=1e-4)
+    noisy = dense_counts(prediction, "noisy").sum(1)
+    assert np.corrcoef(denoised.sum(1), noisy)[0, 1] > 0.9
+
+
+def test_magic_comes_closer_to_the_true_means_than_the_noisy_counts(train):
+    prediction = BASELINES["denoise"]["magic"](
+        train, make_cells(200), settings=DENOISE.model_copy(update={"cells": 200}), seed=0
+    )
+    assert denoising_scores(prediction)["spearman_gain_true_mean"].value > 5
+
+
+def test_the_random_embedding_changes_with_the_seed_alone(cells, train):
+    embed = BASELINES["embed"]["random_embedding"]
+    zero, again, one = (embed(train, cells, settings=EMBED, seed=seed).obsm["X_scprint2"] for seed in (0, 0, 1))
+    np.testing.assert_array_equal(zero, again)
+    assert not np.allclose(zero, one)
+
+
+def test_principal_components_are_uncorrelated_and_sorted(cells, train):
+    points = BASELINES["embed"]["pca"](train, cells, settings=EMBED, seed=0).obsm["X_scprint2"]
+    covariance = np.cov(points.T)
+    variances = np.diag(covariance)
+    assert (np.diff(variances) <= 1e-4).all()
+    assert np.abs(covariance - np.diag(variances)).max() < 1e-3 * variances[0]
+
+
+def test_variable_genes_are_the_log_normalized_counts(cells, train):
+    prediction = BASELINES["embed"]["highly_variable_genes"](train, cells, settings=EMBED, seed=0)
+    expected = log_normalize(dense_counts(cells[prediction.obs_names]))
+    np.testing.assert_allclose(prediction.obsm["X_scprint2"], expected[:, expected.any(axis=0)], rtol=1e-6)
+
+
+def test_majority_calls_the_most_frequent_label_of_the_corpus(tmp_path, cells, train):
+    adata = make_cells(90, types=(CD4, B_CELL, B_CELL))
+    adata.write_h5ad(tmp_path / "a.h5ad")
+    corpus = TrainingCells(train.genes, train.labels, (tmp_path / "a.h5ad",))
+    prediction = BASELINES["annotate"]["majority"](corpus, cells, settings=ANNOTATE, seed=0)
+    assert set(prediction.obs["predicted_cell_type_ontology_term_id"]) == {B_CELL}
+    assert prediction.obs["confidence"].iloc[0] == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize("name", ["knn", "logistic_regression"])
+def test_a_trained_classifier_finds_types_that_the_corpus_has(name, cells, train):
+    prediction = BASELINES["annotate"][name](train, cells, settings=ANNOTATE, seed=0)
+    assert annotation_scores(prediction)["accuracy"].value > 90
+
+
+@pytest.mark.parametrize("name", ["knn", "logistic_regression"])
+def test_a_classifier_without_labels_says_so(name, cells, tmp_path, train):
+    adata = make_cells(20, unknown=20)
+    adata.write_h5ad(tmp_path / "x.h5ad")
+    blind = TrainingCells(train.genes, train.labels, (tmp_path / "x.h5ad",))
+    with pytest.raises(ValueError, match="no labeled cell"):
+        BASELINES["annotate"][name](blind, cells, settings=ANNOTATE, seed=0)
+
+
+def test_training_cells_are_of_the_organism_and_labeled_and_aligned_by_gene(train, tmp_path):
+    adata = anndata.read_h5ad(train.paths[0])
+    adata.obs["organism_ontology_term_id"] = MOUSE
+    adata.write_h5ad(tmp_path / "mouse.h5ad")
+    both = TrainingCells(train.genes, train.labels, (train.paths[1], tmp_path / "mouse.h5ad"))
+    genes = list(reversed(make_cells().var_names))
+    expression, types = labeled_cells(both, genes, organism=HUMAN)
+    assert set(types) == {CD4, B_CELL}
+    assert len(types) == 50
+    expected = log_normalize(dense_counts(anndata.read_h5ad(train.paths[1])[50:, genes]).astype(np.float32))
+    np.testing.assert_allclose(expression, expected, rtol=1e-6)
+
+
+def test_pearson_is_numpys(cells, train):
+    prediction = BASELINES["networks"]["pearson"](train, cells, settings=NETWORKS, seed=0)
+    expression = log_normalize(dense_counts(cells[:, prediction.var_names]))
+    np.testing.assert_allclose(prediction.varp["GRN"], np.abs(np.corrcoef(expression.T)), atol=1e-5)
+
+
+def test_random_regulators_are_transcription_factors(cells, train):
+    prediction = BASELINES["networks"]["random_regulators"](train, cells, settings=NETWORKS, seed=0)
+    regulates = prediction.varp["GRN"].any(axis=1)
+    table = train.genes.frame.set_index("gene_id")["is_tf"]
+    np.testing.assert_array_equal(regulates, table[prediction.var_names].to_numpy())
+
+
+def test_random_regulators_score_like_chance(train):
+    cells = make_cells(60)
+    rng = np.random.default_rng(0)
+    import pandas as pd
+
+    values = []
+    for seed in range(30):
+        prediction = BASELINES["networks"]["random_regulators"](train, cells, settings=NETWORKS, seed=seed)
+        factors = prediction.var_names[prediction.varp["GRN"].any(axis=1)]
+        pairs = [(f, t) for f in factors for t in rng.choice(prediction.var_names, 8, replace=False) if f != t]
+        prediction.uns["truth"] = pd.DataFrame(pairs, columns=["regulator", "target"])
+        values.append(network_scores(prediction)["auprc"].value)
+    assert abs(np.mean(values)) < 0.03

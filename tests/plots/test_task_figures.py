@@ -1,0 +1,93 @@
+"""Figures of the gymnasium: what they show of their input; how they look is judged by eye."""
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib import pyplot as plt
+
+from scprint2.plots.annotation import confusion_figure, order_terms, reliability_figure
+from scprint2.plots.denoising import expression_figure, gain_by_depth
+from scprint2.plots.embedding import CAPTION, embedding_panels, integration_table
+from scprint2.plots.networks import precision_recall_figure, top_edges_figure
+
+mpl.use("Agg")
+
+
+@pytest.fixture(autouse=True)
+def close():
+    yield
+    plt.close("all")
+
+
+def texts(figure):
+    found = [text.get_text() for text in figure.findobj(mpl.text.Text)]
+    return [text for text in found if text]
+
+
+def test_the_table_shows_every_value_and_names_what_failed():
+    scores = pd.DataFrame({"a": [0.25, np.nan], "b": [0.5, 1.0], "total": [48.7, np.nan]}, index=["lung", "pancreas"])
+    shown = texts(integration_table(scores, parts={"bio": ["a"], "batch": ["b"]}, totals={"total": "all"}, title="t"))
+    assert {"0.25", "0.50", "1.00", "48.7", "bio", "batch", "lung", "pancreas"} <= set(shown)
+    assert shown.count("failed") == 2
+
+
+def test_the_umap_panels_carry_the_warning_and_count_what_has_no_color_of_its_own():
+    rng = np.random.default_rng(0)
+    groups = {"batch": np.array(["x", "y"] * 100), "type": np.array([f"t{i % 25}" for i in range(200)])}
+    shown = texts(embedding_panels(rng.normal(size=(200, 2)), groups, title="set"))
+    assert any(CAPTION[:30] in text for text in shown)
+    assert "x (100)" in shown
+    assert "5 more (40)" in shown
+
+
+def test_terms_that_share_ancestors_stand_side_by_side():
+    ancestors = {"a1": {"a", "root"}, "b1": {"b", "root"}, "a2": {"a", "root"}, "b2": {"b", "root"}}
+    order = order_terms(["a1", "b1", "a2", "b2"], ancestors=ancestors)
+    assert {frozenset(order[:2]), frozenset(order[2:])} == {frozenset(["a1", "a2"]), frozenset(["b1", "b2"])}
+    assert order_terms(["x", "x"], ancestors={}) == ["x"]
+
+
+def test_the_confusion_frames_right_calls_and_shows_shares_of_the_true_type():
+    truth = np.array(["T"] * 4 + ["B"] * 2)
+    called = np.array(["CD4"] * 3 + ["B"] + ["B"] * 2)
+    figure = confusion_figure(truth, called, ancestors={"CD4": {"T"}}, names={"T": "T cell"}, title="set")
+    shown = texts(figure)
+    assert "T cell (4)" in shown
+    assert {"75", "25", "100"} <= set(shown)
+    frames = [patch for patch in figure.axes[0].patches if isinstance(patch, mpl.patches.Rectangle)]
+    assert len(frames) == 2
+
+
+def test_the_reliability_curve_has_the_observed_share_of_each_bin():
+    confidence = np.repeat([0.15, 0.85], 20).astype(np.float32)
+    right = np.array([True] * 5 + [False] * 15 + [True] * 20)
+    line = reliability_figure(confidence, right, title="set").axes[0].lines[1]
+    np.testing.assert_allclose(line.get_xdata(), [0.15, 0.85], rtol=1e-5)
+    np.testing.assert_allclose(line.get_ydata(), [0.25, 1.0])
+
+
+def test_the_gain_is_counted_over_the_cells_that_have_one():
+    noisy = np.array([0.1, 0.2, 0.3, np.nan])
+    figure = gain_by_depth(np.array([10, 20, 30, 40]), noisy=noisy, denoised=noisy + [0.1, -0.1, 0.2, 0.1], title="set")
+    assert "67 % of 3 cells gain, median +10.0" in texts(figure)
+
+
+def test_expression_is_drawn_before_and_after():
+    values = np.arange(100.0)
+    figure = expression_figure(values, noisy=values / 2, denoised=values, title="set")
+    assert {"log(1 + noisy)", "log(1 + denoised)"} <= set(texts(figure))
+
+
+def test_precision_and_recall_come_with_the_line_of_chance():
+    curves = {("all", "first"): (np.array([0.5, 1.0]), np.array([0.4, 0.2]))}
+    axis = precision_recall_figure(curves, prevalence={"all": 0.1}, title="set").axes[0]
+    assert list(axis.lines[0].get_ydata()) == [0.4, 0.2]
+    assert set(axis.lines[1].get_ydata()) == {0.1}
+
+
+def test_known_edges_are_counted_against_chance():
+    edges = pd.DataFrame({"regulator": ["a", "b"], "target": ["c", "d"], "score": [0.9, 0.5], "known": [True, False]})
+    shown = texts(top_edges_figure(edges, expected=0.2, title="set"))
+    assert "1 of 2 known (blue); chance: 0.2" in shown
+    assert "a → c" in shown

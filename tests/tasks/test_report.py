@@ -1,0 +1,130 @@
+"""The notebooks run from prediction files to score files; slow parts are shared."""
+
+import subprocess
+import sys
+
+import nbformat
+import numpy as np
+import pandas as pd
+import pytest
+
+from scprint2.baselines import BASELINES
+from scprint2.baselines.training_cells import TrainingCells
+from scprint2.tasks import report
+from scprint2.tasks.predict import MODEL_TASKS, Method, PredictionJob, predict
+from scprint2.tasks.scores import read_scores
+from tests.helpers import ROOT, make_genes, make_labels
+from tests.tasks.example import make_cells
+
+SETTINGS = {
+    "denoise": {"batch_size": 16, "removed": 0.7, "cells": 40, "genes": 30, "depth_factor": 5},
+    "embed": {"batch_size": 64, "cells": 120, "max_genes": 30, "token": "cell_type"},
+    "annotate": {"batch_size": 64, "cells": 60, "max_genes": 30},
+    "networks": {
+        "batch_size": 16, "genes": 20, "cells": 12, "minimum_cells": 5, "groups": "cell_type", "regulator": "query",
+        "methods": ["mean_queries_keys", "mean_attention"],
+    },
+}  # fmt: skip
+NOTEBOOKS = ROOT / "workflow" / "notebooks"
+
+
+def jobs(folder, tasks=tuple(SETTINGS)):
+    make_cells(120).write_h5ad(folder / "cells.h5ad")
+    pairs = [(i, j) for i in range(0, 50, 5) for j in range(0, 50, 3) if i != j]
+    lines = ["regulator\ttarget", *(f"ENSG{i:05d}\tENSG{j:05d}" for i, j in pairs)]
+    (folder / "truth.tsv").write_text("\n".join(lines) + "\n")
+    cells, truth = str(folder / "cells.h5ad"), str(folder / "truth.tsv")
+    return [
+        PredictionJob(task, "role", "set", SETTINGS[task], cells, truth if task == "networks" else None)
+        for task in tasks
+    ]
+
+
+def run(folder, notebooks, predictions):
+    command = [
+        sys.executable,
+        "workflow/scripts/run_notebook.py",
+        *map(str, notebooks),
+        "--log",
+        str(folder / "log.ipynb"),
+    ]
+    command += ["--out", str(folder / "out" / "report.ipynb"), "--predictions", *map(str, predictions)]
+    command += ["--parameters", f"scores={folder / 'scores'}", "scale=mini", "variant=some", "seed=2"]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_all_notebooks_run_as_one_on_the_predictions_of_a_model(pretrained, tmp_path):
+    predictions = predict(Method("some", pretrained, MODEL_TASKS), jobs(tmp_path), out=tmp_path / "predictions", seed=2)
+    done = run(tmp_path, [NOTEBOOKS / f"{task}.ipynb" for task in SETTINGS], predictions)
+    assert done.returncode == 0, done.stderr
+    for task in SETTINGS:
+        table = read_scores(tmp_path / "scores" / task / "set.tsv")
+        assert set(table["variant"]) == {"some"}
+        assert set(table["seed"]) == {2}
+        assert (table["status"] == "ok").all(), table[["metric", "reason"]].to_string()
+    notebook = nbformat.read(tmp_path / "out" / "report.ipynb", as_version=4)
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    assert sum("image/png" in output.get("data", {}) for output in outputs) == 8
+    assert sum(cell.source.startswith("# ") and cell.cell_type == "markdown" for cell in notebook.cells) == 4
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "Gene networks" in page
+
+
+def test_a_notebook_runs_on_a_baseline_and_a_failed_prediction(tmp_path):
+    cells = make_cells(20, unknown=20)
+    cells.write_h5ad(tmp_path / "train.h5ad")
+    train = TrainingCells(make_genes(), make_labels(), (tmp_path / "train.h5ad",))
+    method = Method("knn", train, {"annotate": BASELINES["annotate"]["knn"]})
+    predictions = predict(method, jobs(tmp_path, ("annotate",)), out=tmp_path / "predictions", seed=0)
+    done = run(tmp_path, [NOTEBOOKS / "annotate.ipynb"], predictions)
+    assert done.returncode == 0, done.stderr
+    table = read_scores(tmp_path / "scores" / "annotate" / "set.tsv")
+    assert table["reason"].str.contains("no labeled cell").all()
+
+
+def test_a_cell_that_raises_fails_the_run_and_leaves_the_evidence(tmp_path):
+    done = run(tmp_path, [NOTEBOOKS / "annotate.ipynb"], [tmp_path / "annotate" / "missing.h5ad"])
+    assert done.returncode != 0
+    assert (tmp_path / "log.ipynb").is_file()
+    assert not (tmp_path / "out" / "report.ipynb").exists()
+
+
+@pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)
+def test_notebooks_are_tracked_without_output_and_with_parameters(path):
+    notebook = nbformat.read(path, as_version=4)
+    assert all(not cell.get("outputs") and cell.get("execution_count") is None for cell in notebook.cells)
+    assert sum("parameters" in cell.metadata.get("tags", []) for cell in notebook.cells) == 1
+
+
+def test_predictions_of_other_tasks_are_passed_over_and_none_is_an_error(pretrained, tmp_path):
+    predict(Method("x", pretrained, MODEL_TASKS), jobs(tmp_path, ("denoise",)), out=tmp_path / "p", seed=0)
+    values = {"scale": "mini", "variant": "x", "seed": 0}
+    scored = report.score_task("denoise", str(tmp_path / "p"), str(tmp_path / "s"), **values)
+    assert [one.dataset for one in scored] == ["set"]
+    with pytest.raises(ValueError, match="scprint2 predict"):
+        report.score_task("embed", str(tmp_path / "p"), str(tmp_path / "s"), **values)
+
+
+def test_the_correlation_of_a_cell_is_over_its_non_zero_entries(pretrained, tmp_path):
+    (path,) = predict(Method("x", pretrained, MODEL_TASKS), jobs(tmp_path, ("denoise",)), out=tmp_path, seed=0)
+    prediction = report.score_task("denoise", [str(path)], str(tmp_path), scale="m", variant="x", seed=0)[0].prediction
+    found = report.cell_correlations(prediction)
+    full, noisy = prediction.X.toarray(), prediction.layers["noisy"].toarray()
+    expected = pd.DataFrame({"a": noisy[3][full[3] > 0], "b": full[3][full[3] > 0]}).corr("spearman").iloc[0, 1]
+    assert found["noisy"].iloc[3] == pytest.approx(expected)
+    assert np.isfinite(found["denoised"]).all()
+
+
+def test_the_strongest_edges_are_of_the_scored_universe(pretrained, tmp_path):
+    (path,) = predict(Method("x", pretrained, MODEL_TASKS), jobs(tmp_path, ("networks",)), out=tmp_path, seed=0)
+    prediction = report.score_task("networks", [str(path)], str(tmp_path), scale="m", variant="x", seed=0)[0].prediction
+    name, edges, expected = report.strongest_edges(prediction, most=10)
+    truth = prediction.uns["truth"]
+    sources = {f"G{int(gene[4:])}" for gene in truth["regulator"]}
+    known = {(f"G{int(a[4:])}", f"G{int(b[4:])}") for a, b in truth.to_numpy()}
+    assert set(edges["regulator"]) <= sources
+    assert (edges["regulator"] != edges["target"]).all()
+    assert edges["score"].is_monotonic_decreasing
+    assert list(edges["known"]) == [pair in known for pair in zip(edges["regulator"], edges["target"], strict=True)]
+    assert 0 < expected < 10
+    assert "mean queries keys" in name

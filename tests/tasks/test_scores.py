@@ -1,0 +1,121 @@
+import numpy as np
+import pandas as pd
+import pytest
+from anndata import AnnData
+
+from scprint2.tasks.annotate import annotation
+from scprint2.tasks.denoise import DenoiseSettings, prepare_denoising
+from scprint2.tasks.networks import Group, Network, lay_out
+from scprint2.tasks.predictions import write_prediction
+from scprint2.tasks.scores import (
+    MAIN_METRICS,
+    SCORERS,
+    annotation_scores,
+    denoising_scores,
+    embedding_scores,
+    network_scores,
+    read_scores,
+    score_prediction,
+    score_rows,
+    write_scores,
+)
+from scprint2.tasks.selection import dense_counts
+from tests.tasks.example import CD4, T_CELL, make_cells
+
+COLUMNS = "scale variant seed task dataset metric value status reason seconds version".split()
+
+
+def network(scores, truth):
+    cells = make_cells(genes=len(scores))
+    prediction = lay_out(cells, [Network(Group("all", np.arange(3), np.arange(len(scores))), "first", scores)])
+    prediction.uns["truth"] = pd.DataFrame(truth, columns=["regulator", "target"])
+    return prediction
+
+
+def test_restoring_everything_gains_all_that_the_noise_took(cells):
+    prediction = prepare_denoising(
+        cells, DenoiseSettings(batch_size=1, removed=0.7, cells=50, genes=30, depth_factor=5)
+    ).prediction
+    prediction.layers["denoised"] = dense_counts(prediction)
+    perfect = denoising_scores(prediction)
+    assert perfect["spearman_denoised"].value == pytest.approx(1)
+    assert perfect["spearman_gain"].value == pytest.approx(100 * (1 - perfect["spearman_noisy"].value))
+    prediction.layers["denoised"] = prediction.layers["noisy"]
+    assert denoising_scores(prediction)["spearman_gain"].value == 0
+    assert "spearman_gain_true_mean" in perfect
+
+
+def test_cells_without_a_label_are_left_out_of_the_embedding_score():
+    rng = np.random.default_rng(0)
+    cells = make_cells(200, unknown=20)
+    obs = pd.DataFrame({"label": cells.obs["cell_type_ontology_term_id"], "batch": cells.obs["batch"]})
+    prediction = AnnData(obs=obs)
+    prediction.obsm["X_scprint2"] = rng.normal(size=(200, 4)).astype(np.float32)
+    labeled = AnnData(obs=obs[20:])
+    labeled.obsm["X_scprint2"] = prediction.obsm["X_scprint2"][20:]
+    assert embedding_scores(prediction)["scib_total"] == embedding_scores(labeled)["scib_total"]
+
+
+def test_a_call_below_the_truth_is_right_and_one_above_is_not():
+    cells = make_cells(types=(T_CELL, CD4))
+    called = np.where(cells.obs["cell_type_ontology_term_id"] == T_CELL, CD4, T_CELL)
+    prediction = annotation(cells, called, confidence=np.ones(60, dtype=np.float32), known=[CD4])
+    scores = annotation_scores(prediction)
+    assert scores["accuracy"].value == 50
+    assert scores["accuracy_strict"].value == 0
+    assert scores["answerable"].value == 100
+
+
+def test_a_perfect_network_beats_a_random_one_and_its_transposed():
+    truth = [("ENSG00000", "ENSG00003"), ("ENSG00001", "ENSG00004"), ("ENSG00000", "ENSG00005")]
+    scores = np.random.default_rng(0).random((10, 10), dtype=np.float32) * 0.5
+    random = network_scores(network(scores.copy(), truth))
+    for row, column in ((0, 3), (1, 4), (0, 5)):
+        scores[row, column] = 1
+    perfect = network_scores(network(scores, truth))
+    turned = network_scores(network(scores.T.copy(), truth))
+    assert perfect["odds_ratio"].value > 5 * max(random["odds_ratio"].value, turned["odds_ratio"].value)
+    assert perfect["auprc"].value == pytest.approx(1 - perfect["prevalence"].value)
+
+
+def test_a_network_without_known_edges_fails_with_the_reason(tmp_path):
+    prediction = network(np.eye(10, dtype=np.float32), [("A", "B")])
+    del prediction.uns["truth"]
+    write_prediction(tmp_path / "x.h5ad", prediction, about={"task": "networks", "dataset": "x"})
+    _, scores = score_prediction(tmp_path / "x.h5ad")
+    assert set(scores) == {"odds_ratio", "auprc"}
+    assert "registry" in scores["auprc"].reason
+
+
+@pytest.mark.parametrize("task", MAIN_METRICS)
+def test_a_prediction_that_could_not_be_made_becomes_failed_rows(tmp_path, task):
+    empty = AnnData(obs=pd.DataFrame(index=pd.Index([], dtype=str)))
+    write_prediction(tmp_path / "x.h5ad", empty, about={"task": task, "dataset": "x", "failed": "no such\tthing\nhere"})
+    prediction, scores = score_prediction(tmp_path / "x.h5ad")
+    rows = score_rows(prediction, scores, scale="mini", variant="base", seed=3)
+    write_scores(tmp_path / "x.tsv", rows)
+    table = read_scores(tmp_path / "x.tsv")
+    assert list(table) == COLUMNS
+    assert list(table["metric"]) == list(MAIN_METRICS[task])
+    assert (table["status"] == "failed").all()
+    assert (table["reason"] == "no such thing here").all()
+    assert table["value"].isna().all()
+    assert (table["variant"] == "base").all()
+
+
+def test_a_scorer_that_raises_fails_its_prediction_alone(tmp_path, monkeypatch):
+    def crash(prediction):
+        raise RuntimeError("boom")
+
+    monkeypatch.setitem(SCORERS, "embed", crash)
+    write_prediction(tmp_path / "x.h5ad", make_cells(), about={"task": "embed", "dataset": "x"})
+    _, scores = score_prediction(tmp_path / "x.h5ad")
+    assert scores["scib_total"].reason == "RuntimeError: boom"
+
+
+def test_every_metric_of_table_1_is_among_the_main_ones():
+    from scprint2.config.tasks import read_tasks
+    from tests.helpers import CONFIG
+
+    for column in read_tasks(CONFIG, scale="mini")["columns"].values():
+        assert column["metric"] in MAIN_METRICS[column["task"]]
