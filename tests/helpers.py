@@ -82,9 +82,9 @@ def make_experiment(variant: str = "base", *, scale: str = "mini", **changes: di
     return Experiment.model_validate(tree)
 
 
-def make_model(variant: str = "base", *, seed: int = 0, **changes: dict) -> TrainingModel:
+def make_model(variant: str = "base", *, seed: int = 0, scale: str = "mini", **changes: dict) -> TrainingModel:
     """A small model of a variant over `make_genes` and `make_labels`."""
-    experiment = make_experiment(variant, **changes)
+    experiment = make_experiment(variant, scale=scale, **changes)
     genes = make_genes()
     embedding = torch.randn(len(genes), experiment.model.dim, generator=torch.Generator().manual_seed(1))
     return build(experiment, genes=genes, labels=make_labels(), gene_embedding=embedding, seed=seed)

@@ -172,7 +172,7 @@ def test_initial_weights_depend_on_the_seed_and_their_name_only():
 
 
 def test_initial_values_are_those_of_the_paper():
-    parameters = dict(make_model().named_parameters())
+    parameters = dict(make_model(scale="paper").named_parameters())
     weight = parameters["model.trunk.blocks.1.mlp.0.weight"]
     assert abs(weight.std().item() - 0.02) < 0.001
     assert parameters["model.trunk.blocks.1.mlp.0.bias"].abs().max() == 0

@@ -47,6 +47,7 @@ def squared_cosines(embeddings: Float[Tensor, "cell token dim"]) -> Float[Tensor
     """Mean squared cosine over the ordered pairs of different tokens; 0 when they are orthogonal, 1 when parallel."""
     unit = normalize(embeddings, dim=-1)
     tokens = unit.shape[1]
-    squares = (unit @ unit.transpose(1, 2)).square()
+    with torch.autocast(unit.device.type, enabled=False):  # losses are computed in fp32 (D3)
+        squares = (unit @ unit.transpose(1, 2)).square()
     own = squares.diagonal(dim1=1, dim2=2).sum(-1)
     return ((squares.sum((1, 2)) - own) / (tokens * (tokens - 1))).mean()

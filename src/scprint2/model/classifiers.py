@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -32,7 +33,7 @@ class Linear(nn.Module):
         self.heads = nn.ModuleList(nn.Linear(context.dim, max(1, len(table.leaves))) for table in context.labels.tables)
         self.output_bias = output_bias
 
-    def set_initial_values(self) -> None:
+    def set_initial_values(self, rng: torch.Generator) -> None:
         """Start unlikely: few of many labels are true."""
         for head in self.heads:
             nn.init.constant_(head.bias, self.output_bias)  # pyright: ignore[reportArgumentType]

@@ -23,6 +23,9 @@ class MlpConfig(Node):
 class Mlp(nn.Module):
     """Two linear layers and a layer norm on the expression of the center cell; the neighbors are not read.
 
+    The first layer starts uniform in [-1, 1] and the second in [-1, 1] / sqrt(dim), biases included: with the small weights and
+    zero biases of the other layers, the norm would give every count above zero one and the same vector (D41).
+
     Source: "Base model and training" ("MLP-based expression encoding").
     """
 
@@ -30,6 +33,12 @@ class Mlp(nn.Module):
         super().__init__()
         self.layers = nn.Sequential(nn.Linear(1, context.dim), nn.GELU(), nn.Linear(context.dim, context.dim))
         self.norm = nn.LayerNorm(context.dim)
+
+    def set_initial_values(self, rng: torch.Generator) -> None:
+        """Draw weights and biases as wide as their inputs ask for."""
+        for layer in (self.layers[0], self.layers[2]):
+            for parameter in layer.parameters():
+                nn.init.uniform_(parameter, -(layer.in_features**-0.5), layer.in_features**-0.5, generator=rng)
 
     def forward(
         self,

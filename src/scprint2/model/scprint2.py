@@ -1,6 +1,7 @@
 """The model: one slot after the other. Read this file first."""
 
 from collections.abc import Iterator
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
@@ -146,6 +147,15 @@ def requested_counts(
     return depth, library
 
 
+@runtime_checkable
+class HasInitialValues(Protocol):
+    """A component that starts otherwise than the rest."""
+
+    def set_initial_values(self, rng: torch.Generator) -> None:
+        """Set them, after all weights were drawn."""
+        ...
+
+
 @torch.no_grad()
 def initialize(model: nn.Module, *, deviation: float, seed: int) -> None:
     """Set the initial weights: normal(0, deviation), biases zero, norms one; each drawn from (seed, name of the parameter).
@@ -160,8 +170,8 @@ def initialize(model: nn.Module, *, deviation: float, seed: int) -> None:
             parameter.copy_(draw)
         else:
             parameter.zero_()
-    for module in model.modules():
+    for name, module in model.named_modules():
         if isinstance(module, nn.LayerNorm):
             module.reset_parameters()
-        elif hasattr(module, "set_initial_values"):
-            module.set_initial_values()  # pyright: ignore[reportCallIssue]
+        elif isinstance(module, HasInitialValues):
+            module.set_initial_values(stream(seed, "initial", name))

@@ -121,10 +121,10 @@ def draw_locations(rng: np.random.Generator, total: int, chromosomes: tuple[str,
 def draw_embedding(
     settings: SimulationSettings, genomes: dict[str, Genome], regulation: dict[str, Float[np.ndarray, "tf gene"]]
 ) -> pd.DataFrame:
-    """Vectors as a protein language model would give them: close for orthologs, and carrying a little function.
+    """Vectors as a protein language model would give them: close for orthologs, and carrying function.
 
     A vector is the sum of one of its ortholog family, one that all transcription factors share (their DNA-binding
-    domain), a weaker one of the strongest regulator of the gene (genes of one pathway resemble each other), and noise.
+    domain), one of the strongest regulator of the gene (proteins of one pathway resemble each other), and noise.
     """
     dim = settings.embedding_dim
     domain = stream(settings.seed, "embedding", "domain").normal(size=dim)
@@ -136,6 +136,6 @@ def draw_embedding(
         noise = stream(settings.seed, "embedding", organism).normal(size=family.shape)
         weight = np.abs(regulation[organism][:, : settings.genes])
         pathway = pathways[weight.argmax(0)] * (weight.max(0) > 0)[:, None]
-        values = family + 0.7 * pathway + np.asarray(frame["is_tf"])[:, None] * domain + 0.3 * noise
+        values = family + settings.pathway_effect * pathway + np.asarray(frame["is_tf"])[:, None] * domain + 0.3 * noise
         parts.append(pd.DataFrame(values.astype(np.float32), index=pd.Index(frame["gene_id"], name="gene_id")))
     return pd.concat(parts).rename(columns=str)

@@ -22,6 +22,9 @@ class SimulationSettings:
         Share of the ortholog targets whose regulation one organism has changed.
     embedding_dim
         Width of the protein-embedding-like vectors.
+    pathway_effect
+        Weight, in the vector of a gene, of what it shares with the genes of the same strongest regulator; its ortholog family
+        has weight 1.
     cell_share
         Factor on the number of cells of every dataset.
     cell_effect
@@ -43,6 +46,7 @@ class SimulationSettings:
     own_gene_share: float = 0.08
     rewired_share: float = 0.12
     embedding_dim: int = 96
+    pathway_effect: float = 0.7
     cell_share: float = 1.0
     cell_effect: float = 1.0
     donor_effect: float = 0.2
