@@ -3,18 +3,15 @@ import pytest
 import torch
 
 from scprint2.tasks.inference import Reader
+from scprint2.tasks.layout import Group, Network, lay_out, read_networks
 from scprint2.tasks.networks import (
-    Group,
-    Network,
     NetworkSettings,
     attention,
-    lay_out,
     mean_attention,
     mean_queries_keys,
     pack_expressed,
     predict_networks,
     prepare_groups,
-    read_networks,
 )
 from scprint2.tasks.selection import dense_counts
 from tests.tasks.example import B_CELL, CD4

@@ -5,7 +5,7 @@ from anndata import AnnData
 
 from scprint2.tasks.annotate import annotation
 from scprint2.tasks.denoise import DenoiseSettings, prepare_denoising
-from scprint2.tasks.networks import Group, Network, lay_out
+from scprint2.tasks.layout import Group, Network, lay_out
 from scprint2.tasks.predictions import write_prediction
 from scprint2.tasks.scores import (
     MAIN_METRICS,

@@ -11,8 +11,9 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from scprint2.baselines.training_cells import UNKNOWN, TrainingCells, cell_types, labeled_cells, organism_of
+from scprint2.baselines.training_cells import TrainingCells, cell_types, labeled_cells, organism_of
 from scprint2.tasks.annotate import AnnotateSettings, annotation
+from scprint2.tasks.layout import UNKNOWN
 from scprint2.tasks.selection import dense_counts, draw_cells, log_normalize
 
 COMPONENTS = 50

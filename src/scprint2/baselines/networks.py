@@ -7,7 +7,8 @@ from anndata import AnnData
 from jaxtyping import Float
 
 from scprint2.baselines.training_cells import TrainingCells, organism_of
-from scprint2.tasks.networks import Group, Network, NetworkSettings, lay_out, prepare_groups
+from scprint2.tasks.layout import Group, Network, lay_out
+from scprint2.tasks.networks import NetworkSettings, prepare_groups
 from scprint2.tasks.selection import dense_counts, log_normalize
 
 Infer = Callable[[Group], Float[np.ndarray, "gene gene"]]

@@ -11,9 +11,9 @@ from jaxtyping import Float, Shaped
 from scipy import sparse
 
 from scprint2.data.vocabulary import GeneVocabulary, LabelVocabulary
+from scprint2.tasks.layout import TERM, UNKNOWN
 from scprint2.tasks.selection import DRAW_SEED, log_normalize
 
-UNKNOWN = "unknown"
 MOST_CELLS = 20_000  # per corpus; a nearest-neighbor search or a regression gains little from more
 
 
@@ -40,7 +40,7 @@ class TrainingCells:
 
 def cell_types(adata: AnnData) -> Shaped[np.ndarray, " cell"]:
     """Cell type term of each cell."""
-    return adata.obs["cell_type_ontology_term_id"].astype(str).to_numpy()
+    return adata.obs[TERM].astype(str).to_numpy()
 
 
 def organism_of(adata: AnnData) -> str:

@@ -15,11 +15,9 @@ from scprint2.data import ontology
 from scprint2.data.batch import CellBatch
 from scprint2.model.outputs import CellOutput
 from scprint2.tasks.inference import Reader, run
+from scprint2.tasks.layout import TERM, UNKNOWN
 from scprint2.tasks.selection import draw_cells
 from scprint2.training.checkpoint import PretrainedModel
-
-UNKNOWN = "unknown"
-TERM = "cell_type_ontology_term_id"
 
 
 class AnnotateSettings(Node):

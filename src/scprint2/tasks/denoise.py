@@ -15,10 +15,9 @@ from scprint2.config.node import Node
 from scprint2.data.batch import CellBatch
 from scprint2.model.outputs import CellOutput
 from scprint2.tasks.inference import Reader, add_neighbors, count_neighbors, run
+from scprint2.tasks.layout import TRUE_MEAN
 from scprint2.tasks.selection import DRAW_SEED, dense_counts, downsample_counts, draw_cells, variable_genes
 from scprint2.training.checkpoint import PretrainedModel
-
-TRUE_MEAN = "true_mean"
 
 
 class DenoiseSettings(Node):

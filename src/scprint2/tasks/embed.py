@@ -14,6 +14,7 @@ from scprint2.config.node import Node
 from scprint2.data.batch import CellBatch
 from scprint2.model.outputs import CellOutput
 from scprint2.tasks.inference import Reader, run
+from scprint2.tasks.layout import TERM
 from scprint2.tasks.selection import draw_cells
 from scprint2.training.checkpoint import PretrainedModel
 
@@ -33,7 +34,7 @@ class EmbedSettings(Node):
 def prepare_embedding(adata: AnnData, settings: EmbedSettings) -> AnnData:
     """Return the cells to embed: their counts, their batch and their label."""
     chosen = adata[draw_cells(adata, settings.cells)]
-    columns = {"batch": chosen.obs["batch"], "label": chosen.obs["cell_type_ontology_term_id"]}
+    columns = {"batch": chosen.obs["batch"], "label": chosen.obs[TERM]}
     return AnnData(obs=pd.DataFrame(columns, index=chosen.obs_names).astype(str).astype("category"))
 
 

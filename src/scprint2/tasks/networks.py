@@ -1,7 +1,7 @@
 """Gene networks read from the attention of a model: regulator (row) to target (column)."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -16,11 +16,10 @@ from torch import Tensor
 from scprint2.config.node import Node
 from scprint2.data.batch import CellBatch
 from scprint2.tasks.inference import Reader, run
-from scprint2.tasks.selection import deepest_cells, dense, variable_genes
+from scprint2.tasks.layout import ALL_CELLS, TERM, UNKNOWN, Group, Network, lay_out
+from scprint2.tasks.selection import deepest_cells, variable_genes
 from scprint2.training.checkpoint import PretrainedModel
 
-ALL_CELLS = "all"
-UNKNOWN = "unknown"
 Method = Literal["mean_queries_keys", "mean_attention"]
 
 
@@ -40,24 +39,6 @@ class NetworkSettings(Node):
     methods: tuple[Method, ...] = Field(min_length=1)
 
 
-@dataclass(frozen=True)
-class Group:
-    """Cells that one network is made from, and its genes (columns of the dataset, in file order)."""
-
-    name: str
-    rows: Int[np.ndarray, " cell"]
-    genes: Int[np.ndarray, " gene"]
-
-
-@dataclass(frozen=True)
-class Network:
-    """The scores of one group's edges by one method, over the genes of the group."""
-
-    group: Group
-    method: str
-    scores: Float[np.ndarray, "gene gene"]
-
-
 def prepare_groups(adata: AnnData, settings: NetworkSettings) -> Iterator[Group]:
     """Yield the groups of cells to make networks from: the deepest cells of each, and their most variable genes.
 
@@ -69,7 +50,7 @@ def prepare_groups(adata: AnnData, settings: NetworkSettings) -> Iterator[Group]
     depth = np.asarray(sparse.csr_matrix(adata.X).sum(axis=1)).ravel()
     names = np.full(adata.n_obs, ALL_CELLS, dtype=object)
     if settings.groups == "cell_type":
-        names = adata.obs["cell_type_ontology_term_id"].astype(str).to_numpy()
+        names = adata.obs[TERM].astype(str).to_numpy()
     found, sizes = np.unique(names.astype(str), return_counts=True)
     chosen = [
         name for name, size in zip(found, sizes, strict=True) if size >= settings.minimum_cells and name != UNKNOWN
@@ -96,50 +77,6 @@ def predict_networks(pretrained: PretrainedModel, adata: AnnData, *, settings: N
             scores = attention if settings.regulator == "query" else attention.T
             networks.append(Network(group, method, scores.float().cpu().numpy()))
     return lay_out(adata, networks)
-
-
-def lay_out(adata: AnnData, networks: list[Network]) -> AnnData:
-    """Put networks into one AnnData over the union of their genes; `read_networks` takes them out.
-
-    `varp["GRN"]` holds the network of all cells, `varp["GRN_<group>"]` that of a group; a further method's name stands before
-    the group. Genes that a network does not have are not stored; `var["in_<group>"]` says which it has.
-    """
-    main = networks[0].method
-    genes = np.unique(np.concatenate([network.group.genes for network in networks]))
-    var = pd.DataFrame(adata.var).iloc[genes].filter(["symbol"])
-    prediction = AnnData(obs=pd.DataFrame(index=pd.Index([], dtype=str)), var=var)
-    index = []
-    for network in networks:
-        group, method = network.group.name, network.method
-        parts = ["GRN", *([method] if method != main else []), *([group] if group != ALL_CELLS else [])]
-        columns = np.searchsorted(genes, network.group.genes)
-        prediction.varp["_".join(parts)] = spread(network.scores, columns, size=len(genes))
-        prediction.var[f"in_{group}"] = np.isin(np.arange(len(genes)), columns)
-        index.append({"key": "_".join(parts), "group": group, "method": method, "cells": len(network.group.rows)})
-    prediction.uns["networks"] = pd.DataFrame(index).astype({"key": str, "group": str, "method": str})
-    return prediction
-
-
-def spread(
-    scores: Float[np.ndarray, "gene gene"], columns: Int[np.ndarray, " gene"], *, size: int
-) -> np.ndarray | sparse.csr_matrix:
-    """Place a network among `size` genes."""
-    if len(columns) == size:
-        return scores
-    lengths = np.zeros(size + 1, dtype=np.int64)
-    lengths[columns + 1] = len(columns)
-    shape = (size, size)
-    return sparse.csr_matrix((scores.ravel(), np.tile(columns, len(columns)), np.cumsum(lengths)), shape=shape)
-
-
-def read_networks(prediction: AnnData) -> Iterator[tuple[str, str, AnnData]]:
-    """Yield (group, method, network) where the network's genes are its own and `varp["GRN"]` is dense."""
-    for _, row in prediction.uns["networks"].iterrows():
-        inside = np.flatnonzero(prediction.var[f"in_{row['group']}"].to_numpy())
-        var = pd.DataFrame(prediction.var).iloc[inside].filter(["symbol"])
-        network = AnnData(obs=pd.DataFrame(index=pd.Index([], dtype=str)), var=var)
-        network.varp["GRN"] = dense(prediction.varp[row["key"]][inside][:, inside])
-        yield str(row["group"]), str(row["method"]), network
 
 
 def mean_queries_keys(reader: Reader, genes: pd.Index, *, batch_size: int) -> Float[Tensor, "gene gene"]:

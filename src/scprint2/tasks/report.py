@@ -17,8 +17,7 @@ from scprint2.metrics.annotation import is_right
 from scprint2.metrics.denoising import spearman
 from scprint2.metrics.embedding import BATCH, BESIDE, BIO, TOTALS
 from scprint2.metrics.networks import rank_edges
-from scprint2.tasks.annotate import TERM, UNKNOWN
-from scprint2.tasks.networks import read_networks
+from scprint2.tasks.layout import TERM, UNKNOWN, read_networks
 from scprint2.tasks.predictions import about
 from scprint2.tasks.scores import ancestors, edges_among, score_prediction, score_rows, write_scores
 from scprint2.tasks.selection import dense, dense_counts

@@ -15,12 +15,10 @@ from scprint2.metrics.denoising import score_denoising
 from scprint2.metrics.embedding import score_embedding
 from scprint2.metrics.networks import match_edges, score_network
 from scprint2.metrics.score import Score, average_scores, failed
-from scprint2.tasks.denoise import TRUE_MEAN
-from scprint2.tasks.networks import read_networks
+from scprint2.tasks.layout import TERM, TRUE_MEAN, UNKNOWN, read_networks
 from scprint2.tasks.predictions import about, read_prediction
 from scprint2.tasks.selection import dense, dense_counts
 
-UNKNOWN = "unknown"
 METRIC_SECONDS = 1800.0  # a metric that takes longer has failed; the slowest takes minutes at the paper's size
 # What a prediction that could not be made, or be read by its metrics, fails: the metrics of Table 1.
 MAIN_METRICS: Mapping[str, tuple[str, ...]] = {
@@ -71,10 +69,9 @@ def embedding_scores(prediction: AnnData) -> dict[str, Score]:
 
 def annotation_scores(prediction: AnnData) -> dict[str, Score]:
     """Score predicted cell types; `answerable` is the share of cells (in percent) that the known types could get right."""
-    term = "cell_type_ontology_term_id"
     scores = score_annotation(
-        prediction.obs[term].astype(str).to_numpy(),
-        prediction.obs[f"predicted_{term}"].astype(str).to_numpy(),
+        prediction.obs[TERM].astype(str).to_numpy(),
+        prediction.obs[f"predicted_{TERM}"].astype(str).to_numpy(),
         ancestors=ancestors(prediction),
     )
     answerable = float(prediction.uns["answerable"])

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import scanpy as sc
 from anndata import AnnData
 from jaxtyping import Int, Num
 from scipy import sparse
@@ -48,6 +47,8 @@ def variable_genes(adata: AnnData, most: int) -> Int[np.ndarray, " gene"]:
     seen = np.flatnonzero(counts.getnnz(axis=0) > 0)
     if len(seen) <= most:
         return seen
+    import scanpy as sc  # its import takes seconds, and scoring needs it not
+
     part = AnnData(sparse.csr_matrix(counts[:, seen], dtype=np.float32))
     table = pd.DataFrame(sc.pp.highly_variable_genes(part, flavor="seurat_v3", n_top_genes=most, inplace=False))
     # The variance after standardization ranks genes; a stable sort breaks ties by the order of the gene table.

@@ -1,0 +1,79 @@
+"""How predictions are laid out in an AnnData; imports no torch, since scoring needs none."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from jaxtyping import Float, Int
+from scipy import sparse
+
+from scprint2.tasks.selection import dense
+
+TERM = "cell_type_ontology_term_id"
+UNKNOWN = "unknown"
+TRUE_MEAN = "true_mean"
+ALL_CELLS = "all"
+
+
+@dataclass(frozen=True)
+class Group:
+    """Cells that one network is made from, and its genes (columns of the dataset, in file order)."""
+
+    name: str
+    rows: Int[np.ndarray, " cell"]
+    genes: Int[np.ndarray, " gene"]
+
+
+@dataclass(frozen=True)
+class Network:
+    """The scores of one group's edges by one method, over the genes of the group."""
+
+    group: Group
+    method: str
+    scores: Float[np.ndarray, "gene gene"]
+
+
+def lay_out(adata: AnnData, networks: list[Network]) -> AnnData:
+    """Put networks into one AnnData over the union of their genes; `read_networks` takes them out.
+
+    `varp["GRN"]` holds the network of all cells, `varp["GRN_<group>"]` that of a group; a further method's name stands before
+    the group. Genes that a network does not have are not stored; `var["in_<group>"]` says which it has.
+    """
+    main = networks[0].method
+    genes = np.unique(np.concatenate([network.group.genes for network in networks]))
+    var = pd.DataFrame(adata.var).iloc[genes].filter(["symbol"])
+    prediction = AnnData(obs=pd.DataFrame(index=pd.Index([], dtype=str)), var=var)
+    index = []
+    for network in networks:
+        group, method = network.group.name, network.method
+        parts = ["GRN", *([method] if method != main else []), *([group] if group != ALL_CELLS else [])]
+        columns = np.searchsorted(genes, network.group.genes)
+        prediction.varp["_".join(parts)] = spread(network.scores, columns, size=len(genes))
+        prediction.var[f"in_{group}"] = np.isin(np.arange(len(genes)), columns)
+        index.append({"key": "_".join(parts), "group": group, "method": method, "cells": len(network.group.rows)})
+    prediction.uns["networks"] = pd.DataFrame(index).astype({"key": str, "group": str, "method": str})
+    return prediction
+
+
+def spread(
+    scores: Float[np.ndarray, "gene gene"], columns: Int[np.ndarray, " gene"], *, size: int
+) -> np.ndarray | sparse.csr_matrix:
+    """Place a network among `size` genes."""
+    if len(columns) == size:
+        return scores
+    lengths = np.zeros(size + 1, dtype=np.int64)
+    lengths[columns + 1] = len(columns)
+    shape = (size, size)
+    return sparse.csr_matrix((scores.ravel(), np.tile(columns, len(columns)), np.cumsum(lengths)), shape=shape)
+
+
+def read_networks(prediction: AnnData) -> Iterator[tuple[str, str, AnnData]]:
+    """Yield (group, method, network) where the network's genes are its own and `varp["GRN"]` is dense."""
+    for _, row in prediction.uns["networks"].iterrows():
+        inside = np.flatnonzero(prediction.var[f"in_{row['group']}"].to_numpy())
+        var = pd.DataFrame(prediction.var).iloc[inside].filter(["symbol"])
+        network = AnnData(obs=pd.DataFrame(index=pd.Index([], dtype=str)), var=var)
+        network.varp["GRN"] = dense(prediction.varp[row["key"]][inside][:, inside])
+        yield str(row["group"]), str(row["method"]), network
