@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from tests.helpers import CONFIG
 from tests.training import tiny
 
 
@@ -102,3 +103,12 @@ def test_a_bad_registry_is_one_line_that_names_the_place(tmp_path):
     result = scprint2("data", "list", "--registry", registry)
     assert result.returncode == 1
     assert f"error: {registry}, line 2" in result.stderr
+
+
+def test_variants_are_listed_with_what_they_change():
+    result = scprint2("variants", "--scale", "mini", "--json", "--config", CONFIG)
+    rows = {row["variant"]: row for row in json.loads(result.stdout)}
+    assert list(rows["denoising"]) == ["variant", "section", "name", "reference", "diff"]
+    assert rows["base"]["diff"] == {}
+    assert rows["negative_control"]["diff"] == {"training.epochs": [6, 0]}
+    assert rows["denoising"]["diff"]["views.corrupted.kind"] == ["mask", "downsample"]

@@ -39,6 +39,26 @@ def _root() -> None:
     pass
 
 
+@app.command(epilog="Example: scprint2 variants --scale paper --json")
+def variants(
+    *,
+    config: Config = Path("config"),
+    scale: Annotated[str, typer.Option(help="Scale whose constants are filled in.")] = "paper",
+    as_json: Json = False,
+) -> None:
+    """List the rows of the benchmark, and on what each differs from the row it is compared with."""
+    from scprint2.config.overlay import describe_variants
+
+    rows = describe_variants(config, scale=scale)
+    if as_json:
+        typer.echo(json.dumps(rows, indent=1))
+        return
+    for row in rows:
+        typer.echo(f"{row['variant']}  ({row['section']}: {row['name']}; compared with {row['reference']})")
+        for path, (before, after) in row["diff"].items():
+            typer.echo(f"    {path}: {before} -> {after}")
+
+
 @app.command(
     epilog="Example: scprint2 pretrain --scale mini --variant base --corpus results/mini/corpora/curated.json "
     "--seed 0 --work work/mini/base/seed_0 --out results/mini/models/base/seed_0"

@@ -252,3 +252,19 @@ def difference(tree: Mapping[str, Any], reference: Mapping[str, Any]) -> dict[st
     ours, theirs = dict(flatten(tree)), dict(flatten(reference))
     paths = sorted(set(ours) | set(theirs))
     return {path: [theirs.get(path), ours.get(path)] for path in paths if ours.get(path) != theirs.get(path)}
+
+
+def describe_variants(config: Path, *, scale: str) -> list[dict[str, Any]]:
+    """List every variant as `variant, section, name, reference, diff`; `diff` is `difference` to its reference at a scale."""
+    variants = list_variants(Path(config))
+    trees = {name: resolve(config, scale=scale, variant=name) for name in variants}
+    return [
+        {
+            "variant": name,
+            "section": variant.section,
+            "name": variant.table_name,
+            "reference": variant.reference,
+            "diff": difference(trees[name], trees[variant.reference]),
+        }
+        for name, variant in variants.items()
+    ]
