@@ -14,7 +14,7 @@ def cells():
 
 @pytest.fixture(scope="session")
 def pretrained():
-    """An untrained model whose cell types are real terms; its random weights make every output differ."""
+    """An untrained model whose cell types are real terms."""
     from scprint2.experiment import build
 
     experiment = make_experiment()
@@ -24,8 +24,4 @@ def pretrained():
     genes, labels = make_genes(), LabelVocabulary(tuple(tables))
     embedding = torch.randn(len(genes), experiment.model.dim, generator=torch.Generator().manual_seed(1))
     model = build(experiment, genes=genes, labels=labels, gene_embedding=embedding, seed=0).model
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.requires_grad and parameter.ndim > 1:
-                parameter.mul_(4)
     return PretrainedModel(model.eval(), genes, labels, experiment, {})
