@@ -1,5 +1,6 @@
 """Slot `expression_encoder`: how much of a gene a cell expresses."""
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -31,12 +32,13 @@ class Mlp(nn.Module):
 
     def __init__(self, context: BuildContext):
         super().__init__()
-        self.layers = nn.Sequential(nn.Linear(1, context.dim), nn.GELU(), nn.Linear(context.dim, context.dim))
+        self.input = nn.Linear(1, context.dim)
+        self.output = nn.Linear(context.dim, context.dim)
         self.norm = nn.LayerNorm(context.dim)
 
     def set_initial_values(self, rng: torch.Generator) -> None:
         """Draw weights and biases as wide as their inputs ask for."""
-        for layer in (self.layers[0], self.layers[2]):
+        for layer in (self.input, self.output):
             for parameter in layer.parameters():
                 nn.init.uniform_(parameter, -(layer.in_features**-0.5), layer.in_features**-0.5, generator=rng)
 
@@ -53,15 +55,15 @@ class Mlp(nn.Module):
         return tokens if hidden is None else tokens.masked_fill(hidden[..., None], 0.0)
 
     def _encode(self, values: Float[Tensor, " value"]) -> Float[Tensor, "value dim"]:
-        return self.norm(self.layers(values[:, None]))
+        return self.norm(self.output(nn.functional.gelu(self.input(values[:, None]))))
 
 
-def encode_distinct(expression: Tensor, encode: "torch.nn.Module | object") -> Tensor:
+def encode_distinct(expression: Tensor, encode: Callable[[Tensor], Tensor]) -> Tensor:
     """Encode each distinct value once on a CPU (counts are small integers); on a GPU the look-up would wait for the device."""
     if expression.is_cuda:
-        return encode(expression.reshape(-1)).unflatten(0, expression.shape)  # pyright: ignore[reportCallIssue]
+        return encode(expression.reshape(-1)).unflatten(0, expression.shape)
     values, inverse = torch.unique(expression, return_inverse=True)
-    return nn.functional.embedding(inverse, encode(values))  # pyright: ignore[reportCallIssue]
+    return nn.functional.embedding(inverse, encode(values))
 
 
 ExpressionEncoderConfig = MlpConfig

@@ -1,7 +1,7 @@
 """The model: one slot after the other. Read this file first."""
 
-from collections.abc import Iterator
-from typing import Protocol, runtime_checkable
+from collections.abc import Iterable, Iterator
+from typing import Protocol, cast, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
@@ -21,7 +21,7 @@ from scprint2.model.gene_encoders import GeneEncoderConfig
 from scprint2.model.normalization import NormalizationConfig
 from scprint2.model.outputs import CellOutput, ExpressionOutput
 from scprint2.model.position_encoders import PositionEncoderConfig
-from scprint2.model.trunk import TrunkConfig
+from scprint2.model.trunk import Block, TrunkConfig
 from scprint2.randomness import stream
 
 
@@ -131,8 +131,8 @@ class ScPrint2(nn.Module):
         """Yield the queries and keys of the genes, layer by layer (eqs. 25-27)."""
         genes = batch.genes.shape[1]
         tokens, padding = self.cell_pooling.start(self.gene_tokens(batch), padding=batch.padding)
-        for block in self.trunk.blocks:
-            query, key, _ = block.attention.project(block.norm_1(tokens))  # pyright: ignore[reportCallIssue]
+        for block in cast(Iterable[Block], self.trunk.blocks):
+            query, key, _ = block.attention.project(block.norm_1(tokens))
             yield query[:, :, -genes:], key[:, :, -genes:]
             tokens = block(tokens, padding)
 
