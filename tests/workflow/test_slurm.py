@@ -68,12 +68,16 @@ def shrink_profile(project: Project, *, budget_seconds: int) -> None:
 
 
 def make_project(folder: Path) -> Project:
-    """The tiny scale with predictions and scores as jobs of their own, as at the paper's size, and a longer training."""
+    """The tiny scale with predictions and scores as jobs of their own, as at the paper's size, two tasks, a longer training."""
     project = copy_project(folder)
     add_tiny_scale(project)
     tiny = yaml.safe_load((project / "config/scales/tiny.yaml").read_text())
     longer = {"steps_per_epoch": 60, "epochs": 6, "dim": 32, "layers": 2}
     project.edit_yaml("config/scales/tiny.yaml", {"merged": False, "constants": tiny["constants"] | longer})
+    value = yaml.safe_load((project / "config/tasks.yaml").read_text())
+    kept = {name: task for name, task in value["tasks"].items() if name in ("denoise", "annotate")}
+    columns = {name: column for name, column in value["columns"].items() if column["task"] in kept}
+    project.edit_yaml("config/tasks.yaml", {"tasks": kept, "columns": columns})
     return project
 
 
