@@ -6,10 +6,12 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -131,3 +133,17 @@ def add_tiny_scale(project: Project) -> None:
         entry["baselines"] = {baseline: entry["baselines"][baseline]}
     tasks["tasks"]["networks"]["settings"]["minimum_cells"] = 5
     (project / "config/tasks.yaml").write_text(yaml.safe_dump(tasks, sort_keys=False))
+
+
+def kill_all(process: subprocess.Popen[bytes]) -> None:
+    """SIGKILL a process and everything that it started."""
+    try:
+        family = psutil.Process(process.pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        family = []
+    process.kill()
+    for child in family:
+        with suppress(psutil.NoSuchProcess):
+            child.kill()
+    process.wait()
+    psutil.wait_procs(family, timeout=30)

@@ -1,20 +1,18 @@
 """The tiny scale from end to end on this machine, undisturbed and killed on the way."""
 
 import itertools
+import os
 import signal
 import subprocess
 import time
 from collections.abc import Callable
-from contextlib import suppress
-from pathlib import Path
 
 import pandas as pd
-import psutil
 import pytest
 import yaml
 
 from scprint2.config.overlay import list_variants
-from tests.workflow.project import SETTINGS, TINY_BASELINES, Project, add_tiny_scale, copy_project
+from tests.workflow.project import SETTINGS, TINY_BASELINES, Project, add_tiny_scale, copy_project, kill_all
 
 TARGET = "results/table1.csv"
 MEASURED = "gpu_min_per_epoch"  # a time is never the same twice
@@ -85,45 +83,30 @@ def project(tmp_path_factory) -> Project:
     return project
 
 
-def start(project: Project) -> tuple[subprocess.Popen[bytes], Path]:
-    """Start a run; return it and the file that it prints to."""
-    printed = project / "printed.txt"
-    with printed.open("w") as file:
+def start(project: Project) -> subprocess.Popen[bytes]:
+    """Start a run."""
+    with (project / "printed.txt").open("w") as file:
         command = project.command(TARGET, "--config", *SETTINGS)
-        return subprocess.Popen(command, cwd=project.folder, env=project.environment, stdout=file, stderr=file), printed
-
-
-def kill_all(process: subprocess.Popen[bytes]) -> None:
-    """SIGKILL a process and everything that it started."""
-    try:
-        family = psutil.Process(process.pid).children(recursive=True)
-    except psutil.NoSuchProcess:
-        family = []
-    process.kill()
-    for child in family:
-        with suppress(psutil.NoSuchProcess):
-            child.kill()
-    process.wait()
-    psutil.wait_procs(family, timeout=30)
+        return subprocess.Popen(command, cwd=project.folder, env=project.environment, stdout=file, stderr=file)
 
 
 def kill_when(project: Project, reached: Callable[[], bool]) -> bool:
     """Run until a point is reached and kill everything there; False when the run had ended before."""
-    process, _ = start(project)
-    while not reached():
-        if process.poll() is not None:
-            return False
-        time.sleep(0.05)
-    kill_all(process)
-    assert process.returncode == -signal.SIGKILL
-    return True
+    process = start(project)
+    try:
+        while not reached():
+            if process.poll() is not None:
+                return False
+            time.sleep(0.05)
+    finally:
+        kill_all(process)
+    return process.returncode == -signal.SIGKILL
 
 
 def outputs(project: Project) -> int:
     """Number of files that jobs have made so far."""
-    return sum(
-        1 for folder in ("resources", "results", "work") for path in (project / folder).rglob("*") if path.is_file()
-    )
+    folders = (project / name for name in ("resources", "results", "work"))
+    return sum(len(files) for folder in folders for _, _, files in os.walk(folder))
 
 
 @pytest.mark.slow

@@ -7,13 +7,14 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from tests.workflow.project import ROOT, SETTINGS, Project, add_tiny_scale, copy_project
+from tests.workflow.project import ROOT, SETTINGS, Project, add_tiny_scale, copy_project, kill_all
 
 TARGET = "results/table1.csv"
 SLURM = ROOT / "tests/workflow/slurm_local.sh"
@@ -90,6 +91,20 @@ def undisturbed(tmp_path_factory) -> Project:
     return project
 
 
+@contextmanager
+def start(project: Project, environment: dict[str, str], printed: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Run the workflow through Slurm; nothing is left running when the block is left."""
+    command = project.command(TARGET, "--config", *SETTINGS, profile="profiles/slurm")
+    with printed.open("w") as file:
+        process = subprocess.Popen(
+            command, cwd=project.folder, env=project.environment | environment, stdout=file, stderr=subprocess.STDOUT
+        )
+    try:
+        yield process
+    finally:
+        kill_all(process)
+
+
 def jobs(environment: dict[str, str], *states: str) -> dict[str, str]:
     """Return Slurm's jobs in these states, id to what the job is for."""
     command = ["squeue", "--noheader", "--states", ",".join(states), "--format", "%i|%j|%k"]
@@ -113,13 +128,9 @@ def test_cancelled_jobs_and_time_limits_change_nothing(tmp_path, slurm, undistur
     cost = json.loads((undisturbed / f"{MODELS}/base/seed_0/cost.json").read_text())
     shrink_profile(project, budget_seconds=max(8, min(60, int(0.4 * cost["seconds"]) + 4)))
     printed = tmp_path / "printed.txt"
-    with printed.open("w") as file:
-        command = project.command(TARGET, "--config", *SETTINGS, profile="profiles/slurm")
-        process = subprocess.Popen(
-            command, cwd=project.folder, env=project.environment | slurm, stdout=file, stderr=subprocess.STDOUT
-        )
-    cancelled = cancel_one(slurm, "preprocess_dataset", process)
-    process.wait()
+    with start(project, slurm, printed) as process:
+        cancelled = cancel_one(slurm, "preprocess_dataset", process)
+        process.wait()
     text = printed.read_text()
     assert process.returncode == 0, text[-6000:]
 
