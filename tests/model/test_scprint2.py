@@ -65,7 +65,9 @@ def test_a_hidden_count_is_not_seen(batch):
     kept = outputs_of(model, batch, hidden=hidden, library=library)
     altered = outputs_of(model, dataclasses.replace(batch, counts=changed), hidden=hidden, library=library)
     assert torch.allclose(kept.expression.mean, altered.expression.mean, rtol=1e-5)
-    assert not torch.allclose(kept.expression.mean, outputs_of(model, batch, library=library).expression.mean, rtol=1e-3)
+    assert not torch.allclose(
+        kept.expression.mean, outputs_of(model, batch, library=library).expression.mean, rtol=1e-3
+    )
 
 
 def test_padding_is_not_seen_and_gets_no_counts(batch):

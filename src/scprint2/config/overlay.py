@@ -211,8 +211,9 @@ def merge(below: Mapping[str, Any], above: Mapping[str, Any], *, keep_null: bool
             result.pop(key, None)
         elif isinstance(value, Mapping):
             under = result.get(key)
-            same = isinstance(under, Mapping) and value.get("kind", under.get("kind")) == under.get("kind")
-            result[key] = merge(under if same else {}, value, keep_null=keep_null)
+            if not isinstance(under, Mapping) or value.get("kind", under.get("kind")) != under.get("kind"):
+                under = {}
+            result[key] = merge(under, value, keep_null=keep_null)
         else:
             result[key] = value
     return result

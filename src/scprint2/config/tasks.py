@@ -85,9 +85,9 @@ def list_jobs(
         If a dataset plays two roles of one task with different settings: both would be written to one file.
     """
     tasks = read_tasks(config, scale=scale)["tasks"]
-    roles = read_scale(Path(config), scale)["roles"] if roles is None else roles
+    players: Mapping[str, list[str]] = read_scale(Path(config), scale)["roles"] if roles is None else roles
     jobs: dict[tuple[str, str], Job] = {}
-    for job in _jobs(tasks, roles):
+    for job in _jobs(tasks, players):
         other = jobs.setdefault((job.task, job.dataset), job)
         if other.settings != job.settings:
             raise ValueError(

@@ -54,7 +54,7 @@ class GeneVocabulary:
 
     def to_json(self) -> dict[str, Any]:
         """Return columns as plain lists."""
-        return {name: column.tolist() for name, column in self.frame.items()}
+        return {str(name): column.tolist() for name, column in self.frame.items()}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "GeneVocabulary":
