@@ -57,6 +57,16 @@ def test_variable_genes_are_those_that_scanpy_ranks_first():
     np.testing.assert_array_equal(variable_genes(adata, 30), np.flatnonzero(expected["highly_variable"]))
 
 
+def test_variable_genes_are_found_where_many_genes_have_one_mean():
+    counts = np.zeros((60, 200), dtype=np.float32)
+    counts[np.arange(190) % 60, np.arange(190)] = 1  # singletons: one mean, one variance
+    counts[:, 190:] = np.random.default_rng(0).negative_binomial(1, 0.05, size=(60, 10))
+    adata = AnnData(sparse.csr_matrix(counts))
+    with pytest.raises(ValueError, match="singular|svddc"):
+        sc.pp.highly_variable_genes(adata, flavor="seurat_v3", n_top_genes=20, inplace=False)
+    assert len(variable_genes(adata, 20)) == 20
+
+
 def test_a_gene_without_counts_is_never_variable():
     adata = make_cells()
     counts = dense_counts(adata)
