@@ -1,7 +1,6 @@
 import multiprocessing
 
 import pytest
-import torch
 
 from tests.training import tiny
 
@@ -10,14 +9,6 @@ from tests.training import tiny
 def manifest(tmp_path_factory):
     """Return the path of a small corpus."""
     return tiny.make_corpus(tmp_path_factory.mktemp("corpus"))
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -87,6 +87,7 @@ def train(manifest: Path, folder: Path, *, seed: int = 0, budget_seconds: float 
     """Run a training in `folder`: `work` and `model` lie there."""
     from scprint2.training import loop
 
+    torch.set_num_threads(1)  # the order of sums, and with it the last bit, depends on the number of threads
     tree, corpus = experiment(**training), Corpus.load(manifest)
     embedding = gene_embedding(corpus.genes, table=None, dim=tree.model.dim, seed=0)
     loop.pretrain(

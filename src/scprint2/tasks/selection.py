@@ -3,7 +3,7 @@
 What is drawn here is keyed by `DRAW_SEED`, never by the seed of a run: all models and baselines answer one question (D35).
 """
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from anndata import AnnData
@@ -74,7 +74,7 @@ def standardized_variance(counts: sparse.csr_matrix) -> Float[np.ndarray, " gene
             reason = error
         else:
             return np.asarray(table["variances_norm"], dtype=np.float64)
-    cells, genes = counts.shape
+    cells, genes = cast(tuple[int, int], counts.shape)
     raise ValueError(
         f"the variable genes of {cells} cells and {genes} genes cannot be found ({reason}); use more cells"
     )
