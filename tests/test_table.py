@@ -155,6 +155,13 @@ def test_the_long_table_has_every_score_and_every_cost_of_every_seed():
     assert (long["status"].eq("ok") == long["reason"].eq("")).all()
 
 
+
+def test_a_score_of_a_dataset_with_two_roles_names_both_columns():
+    columns = COLUMNS | {"ct_pancreas": COLUMNS["ct_lung"]}
+    long = build_table1(make_scores(), ROWS, columns=columns, costs=make_costs()).long
+    assert long.query("metric == 'accuracy' and status == 'ok'")["column"].unique().tolist() == ["ct_lung ct_pancreas"]
+
+
 def test_the_run_id_is_that_of_the_values_not_of_their_order(wide):
     assert run_id({"a": 1, "b": {"c": 2}}) == run_id({"b": {"c": 2}, "a": 1}) != run_id({"a": 1, "b": {"c": 3}})
     assert wide.loc["base", "run_id"] == run_id({"dim": 64})

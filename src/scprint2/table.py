@@ -198,11 +198,18 @@ def _make_wide(
 def _make_long(
     rows: Sequence[Row], cells: Cells, sources: Mapping[str, Column], *, scores: Records, scale: str
 ) -> pd.DataFrame:
-    """All scores, with the column of Table 1 that they enter, the costs, and a line for every score that is not there."""
-    column_of = {(s.task, dataset, s.metric): name for name, s in sources.items() for dataset in s.datasets}
+    """All scores, with the columns of Table 1 that they enter, the costs, and a line for every score that is not there.
+
+    A score enters two columns, named with a space between, where one dataset plays two roles.
+    """
+    columns_of: dict[tuple[str, str, str], str] = {}
+    for name, source in sources.items():
+        for dataset in source.datasets:
+            key = (source.task, dataset, source.metric)
+            columns_of[key] = f"{columns_of.get(key, '')} {name}".strip()
     all_sources = {COST: Column("cost", ("",), COST), **sources}
     lines = [
-        {**line, "column": column_of.get((line["task"], line["dataset"], line["metric"]), "")}
+        {**line, "column": columns_of.get((line["task"], line["dataset"], line["metric"]), "")}
         for line in scores.values()
     ]
     for row in rows:

@@ -73,7 +73,7 @@ def make_project(folder: Path) -> Project:
     project = copy_project(folder)
     add_tiny_scale(project)
     tiny = yaml.safe_load((project / "config/scales/tiny.yaml").read_text())
-    longer = {"steps_per_epoch": 60, "epochs": 6, "dim": 32, "layers": 2}
+    longer = {"steps_per_epoch": 60, "epochs": 12, "dim": 32, "layers": 2}
     project.edit_yaml("config/scales/tiny.yaml", {"merged": False, "constants": tiny["constants"] | longer})
     value = yaml.safe_load((project / "config/tasks.yaml").read_text())
     kept = {name: task for name, task in value["tasks"].items() if name in ("denoise", "annotate")}
@@ -126,7 +126,8 @@ def cancel_one(environment: dict[str, str], rule: str, process: subprocess.Popen
 def test_cancelled_jobs_and_time_limits_change_nothing(tmp_path, slurm, undisturbed):
     project = make_project(tmp_path / "project")
     cost = json.loads((undisturbed / f"{MODELS}/base/seed_0/cost.json").read_text())
-    shrink_profile(project, budget_seconds=max(8, min(60, int(0.4 * cost["seconds"]) + 4)))
+    start_up = 6  # seconds until the first step, more or less
+    shrink_profile(project, budget_seconds=max(14, min(60, start_up + int(0.4 * cost["seconds"]))))
     printed = tmp_path / "printed.txt"
     with start(project, slurm, printed) as process:
         cancelled = cancel_one(slurm, "preprocess_dataset", process)
