@@ -9,7 +9,7 @@ VENV ?= .venv
 PROFILE ?= profiles/local
 # Values for config/config.yaml, such as CONFIG="scale=pocket data=my_folder"
 CONFIG ?=
-TARGETS ?= results/table1.csv
+TARGETS ?= all
 TEST_ARGS ?=
 
 # Jobs find the environment on PATH. One thread per process unless a rule says more: two jobs share two cores.

@@ -54,9 +54,15 @@ def make_labels() -> LabelVocabulary:
 
 
 def make_batch(
-    genes: GeneVocabulary, labels: LabelVocabulary, *, cells: int = 5, context: int = 24, seed: int = 0
+    genes: GeneVocabulary,
+    labels: LabelVocabulary,
+    *,
+    cells: int = 5,
+    context: int = 24,
+    neighbors: int = 0,
+    seed: int = 0,
 ) -> CellBatch:
-    """Random human cells with random genes, counts and labels, no neighbors."""
+    """Random human cells with random genes, counts and labels, and random neighbors."""
     rng = torch.Generator().manual_seed(seed)
     start, stop = genes.span(HUMAN)
     index = torch.stack([start + torch.randperm(stop - start, generator=rng)[:context] for _ in range(cells)])
@@ -67,8 +73,8 @@ def make_batch(
     return CellBatch(
         genes=index,
         counts=counts,
-        neighbor_counts=torch.zeros(cells, 0, context),
-        neighbor_distances=torch.zeros(cells, 0),
+        neighbor_counts=torch.poisson(torch.ones(cells, neighbors, context), generator=rng),
+        neighbor_distances=torch.rand(cells, neighbors, generator=rng),
         depth=counts.sum(1) + 10,
         labels=torch.stack(codes, dim=1),
     )
@@ -88,3 +94,18 @@ def make_model(variant: str = "base", *, seed: int = 0, scale: str = "mini", **c
     genes = make_genes()
     embedding = torch.randn(len(genes), experiment.model.dim, generator=torch.Generator().manual_seed(1))
     return build(experiment, genes=genes, labels=make_labels(), gene_embedding=embedding, seed=seed)
+
+
+def first_losses(variant: str) -> list[float]:
+    """The losses of the first three steps of a row on a small batch: what the golden file keeps."""
+    model, data = make_model(variant), make_experiment(variant).data
+    batch = data.genes.pad(make_batch(make_genes(), make_labels(), neighbors=data.neighbors.most))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    losses = []
+    for step in range(3):
+        total, _ = model(batch, step=step, seed=0)
+        optimizer.zero_grad()
+        total.backward()
+        optimizer.step()
+        losses.append(total.item())
+    return losses

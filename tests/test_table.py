@@ -155,7 +155,6 @@ def test_the_long_table_has_every_score_and_every_cost_of_every_seed():
     assert (long["status"].eq("ok") == long["reason"].eq("")).all()
 
 
-
 def test_a_score_of_a_dataset_with_two_roles_names_both_columns():
     columns = COLUMNS | {"ct_pancreas": COLUMNS["ct_lung"]}
     long = build_table1(make_scores(), ROWS, columns=columns, costs=make_costs()).long

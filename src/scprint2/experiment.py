@@ -14,7 +14,7 @@ from scprint2.data.loader import DataConfig
 from scprint2.data.vocabulary import GeneVocabulary, LabelVocabulary
 from scprint2.losses.classification import HierarchicalConfig
 from scprint2.losses.embedding import IndependenceConfig
-from scprint2.losses.reconstruction import ZinbConfig
+from scprint2.losses.reconstruction import BinsConfig, MseConfig, ZinbConfig
 from scprint2.model.context import BuildContext
 from scprint2.model.outputs import CellOutput
 from scprint2.model.scprint2 import ScPrint2, ScPrint2Config, initialize
@@ -22,7 +22,9 @@ from scprint2.randomness import stream, stream_seed
 from scprint2.training.schedule import TrainingConfig
 from scprint2.views import ViewConfig
 
-LossConfig = Annotated[ZinbConfig | HierarchicalConfig | IndependenceConfig, Field(discriminator="kind")]
+LossConfig = Annotated[
+    ZinbConfig | MseConfig | BinsConfig | HierarchicalConfig | IndependenceConfig, Field(discriminator="kind")
+]
 
 
 class Experiment(Node):
@@ -47,7 +49,7 @@ class TrainingModel(nn.Module):
         super().__init__()
         self.model = ScPrint2(experiment.model, context)
         initialize(self.model, deviation=experiment.model.initial_deviation, seed=seed)
-        self.views = {name: view.build() for name, view in experiment.views.items()}
+        self.views = {name: view.build(context) for name, view in experiment.views.items()}
         self.losses = {name: loss.build(context.labels) for name, loss in experiment.losses.items()}
         self.loss_modules = nn.ModuleList(loss for loss in self.losses.values() if isinstance(loss, nn.Module))
         self.weights = {name: loss.weight for name, loss in experiment.losses.items()}

@@ -191,3 +191,13 @@ def test_a_batch_that_ranks_cannot_share_is_refused(corpus):
 
 def test_organisms_are_both_in_the_corpus(corpus):
     assert corpus.organisms == (HUMAN, MOUSE)
+
+
+def test_with_only_expressed_genes_zero_counts_are_padding(corpus):
+    values = data_config(genes={"kind": "only_expressed", "max_genes": 12})
+    batch = BatchLoader(corpus, values, batch_size=6, seed=0).batch(0)
+    assert torch.equal(batch.padding, batch.counts == 0)
+    assert batch.padding.any()
+    plain = BatchLoader(corpus, data_config(genes={"kind": "random_expressed", "max_genes": 12}), batch_size=6, seed=0)
+    assert torch.equal(plain.batch(0).counts, batch.counts)
+    assert plain.batch(0).padding is None

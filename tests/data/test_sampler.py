@@ -11,10 +11,12 @@ from scprint2.data.sampler import (
     GroupedSampling,
     GroupSampler,
     NoDepth,
+    ShuffledSampler,
     SigmoidDepth,
     generator,
+    permute,
 )
-from scprint2.data.shard import LEVELS, VALIDATION
+from scprint2.data.shard import LEVELS, TRAINING, VALIDATION
 from scprint2.data.vocabulary import CLASSES
 
 from .builders import small_corpus
@@ -180,3 +182,40 @@ def test_a_split_without_cells_is_refused(tmp_path):
     corpus = small_corpus(tmp_path, validation_share=0.0, cells=30)
     with pytest.raises(ValueError, match="no cells for validation"):
         GroupSampler(corpus, groups=GROUPS, saturation=S1, depth=DEPTH, seed=0, split=VALIDATION)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 1000, 4096, 4097])
+def test_a_permutation_has_every_number_once(size):
+    assert sorted(permute(np.arange(size), size=size, key=(0, 0)).tolist()) == list(range(size))
+
+
+def test_permutations_of_other_keys_are_unrelated():
+    first, second = (permute(np.arange(10_000), size=10_000, key=(0, epoch)) for epoch in (0, 1))
+    assert (first == second).sum() < 10
+    for order in (first, second):
+        assert abs(stats.spearmanr(np.arange(10_000), order).statistic) < 0.03
+        # neighboring numbers must not stay neighbors: the gaps are those of a random order
+        assert stats.kstest(np.diff(order) / 10_000, stats.triang(0.5, loc=-1, scale=2).cdf).pvalue > 1e-3
+
+
+def test_without_replacement_every_cell_comes_once_an_epoch(corpus):
+    sampler = ShuffledSampler(corpus, seed=3)
+    size = 7
+    drawn = np.concatenate([sampler.draw(step, size) for step in range(2 * sampler.cells // size + 1)])
+    training = [
+        start + row
+        for start, shard in zip(corpus.starts[:-1], corpus.shards, strict=True)
+        for row in range(shard.header["training_cells"])
+    ]
+    first, second = drawn[: sampler.cells], drawn[sampler.cells : 2 * sampler.cells]
+    assert sorted(first) == sorted(second) == training
+    assert not np.array_equal(first, second)
+    assert np.array_equal(ShuffledSampler(corpus, seed=3).draw(5, size), sampler.draw(5, size))
+    assert not np.array_equal(ShuffledSampler(corpus, seed=4).draw(5, size), sampler.draw(5, size))
+
+
+def test_the_splits_share_no_cell(corpus):
+    training, validation = (ShuffledSampler(corpus, seed=0, split=split) for split in (TRAINING, VALIDATION))
+    one, other = (set(sampler.draw(0, sampler.cells).tolist()) for sampler in (training, validation))
+    assert not one & other
+    assert len(one) + len(other) == corpus.starts[-1]

@@ -188,7 +188,8 @@ def test_the_gene_table_is_not_trained():
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_every_trained_parameter_gets_a_gradient(variant, batch):
+def test_every_trained_parameter_gets_a_gradient(variant):
+    batch = make_batch(make_genes(), make_labels(), neighbors=3)
     model = make_model(variant, data={"classes": list(make_labels().classes)})
     total, terms = model(batch, step=0, seed=0)
     total.backward()
@@ -232,11 +233,8 @@ def paper_size_model(variant="base"):
     tables = [LabelTable(name, tuple(f"{name}:{i}" for i in range(n)), (), (), {}) for name, n in PAPER_LABELS.items()]
     genes, labels = GeneVocabulary(frame), LabelVocabulary(tuple(tables))
     experiment = make_experiment(variant, scale="paper")
-    return (
-        build(experiment, genes=genes, labels=labels, gene_embedding=torch.zeros(PAPER_GENES, 256), seed=0),
-        genes,
-        labels,
-    )
+    embedding = torch.zeros(PAPER_GENES, experiment.model.dim)
+    return build(experiment, genes=genes, labels=labels, gene_embedding=embedding, seed=0), genes, labels
 
 
 def test_the_paper_size_base_has_the_parameters_of_the_paper_and_takes_a_step():

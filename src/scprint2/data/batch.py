@@ -49,3 +49,14 @@ class CellBatch:
         """Return the cells of a slice (a micro-batch)."""
         parts = {f.name: getattr(self, f.name) for f in fields(self)}
         return replace(self, **{name: t[cells] for name, t in parts.items() if t is not None})
+
+    def take_genes(self, place: Int[Tensor, "cell kept"]) -> "CellBatch":
+        """Return some genes of each cell, by their places in the context; depth and labels stay."""
+        over_neighbors = place[:, None].expand(-1, self.neighbor_counts.shape[1], -1)
+        return replace(
+            self,
+            genes=self.genes.gather(1, place),
+            counts=self.counts.gather(1, place),
+            neighbor_counts=self.neighbor_counts.gather(2, over_neighbors),
+            padding=None if self.padding is None else self.padding.gather(1, place),
+        )

@@ -1,8 +1,8 @@
 """Which genes of a cell a model sees: selectors that run on the device of the cells."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from dataclasses import dataclass, replace
+from typing import Annotated, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from scprint2.config.node import Node
+from scprint2.data.batch import CellBatch
 from scprint2.data.vocabulary import GeneVocabulary
 
 OUTSIDE, UNMEASURED, MEASURED, EXPRESSED = 0, 1, 2, 3  # a selector takes genes of a higher tier first
@@ -25,8 +26,26 @@ class RandomExpressed(Node):
     kind: Literal["random_expressed"]
     max_genes: int = Field(ge=1)
 
+    def pad(self, batch: CellBatch) -> CellBatch:
+        """Return the batch as a model sees it: all of it."""
+        return batch
 
-GenesConfig = RandomExpressed
+
+class OnlyExpressed(Node):
+    """At most `max_genes` random expressed genes; where a cell has fewer, the rest is padding that is neither seen nor scored.
+
+    Source: "Additive benchmark", "using only expressed genes"; D6.
+    """
+
+    kind: Literal["only_expressed"]
+    max_genes: int = Field(ge=1)
+
+    def pad(self, batch: CellBatch) -> CellBatch:
+        """Return the batch as a model sees it: zero counts are padding."""
+        return replace(batch, padding=batch.counts == 0)
+
+
+GenesConfig = Annotated[RandomExpressed | OnlyExpressed, Field(discriminator="kind")]
 
 
 @dataclass(frozen=True)

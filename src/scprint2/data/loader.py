@@ -16,7 +16,7 @@ from scprint2.data.collate import RaggedCells, collate
 from scprint2.data.context import GenesConfig, GeneSpace, RandomExpressedGenes
 from scprint2.data.corpus import Corpus
 from scprint2.data.neighbors import MetacellsConfig, NeighborsConfig, fill_neighbors
-from scprint2.data.sampler import ConstantSaturation, CurriculumSaturation, GroupSampler, SamplingConfig, generator
+from scprint2.data.sampler import SamplingConfig, generator
 from scprint2.data.shard import TRAINING, VALIDATION, Rows
 from scprint2.data.vocabulary import CLASSES
 from scprint2.randomness import stream
@@ -101,18 +101,11 @@ class BatchLoader:
         self.threads = threads
         self.device = torch.device(device)
         self.selector = RandomExpressedGenes(context_size(config.genes, corpus))
+        self.pad = config.genes.pad
         self.space = GeneSpace.build(
             corpus.genes, [(shard.organism, shard.measured) for shard in corpus.shards], device=device
         )
-        sampling = config.sampling
-        self.sampler = GroupSampler(
-            corpus,
-            groups=sampling.groups,
-            saturation=self._saturation(),
-            depth=sampling.depth,
-            seed=seed,
-            split=self.split,
-        )
+        self.sampler = config.sampling.build(corpus, seed=seed, split=self.split)
         self._class_columns = [CLASSES.index(name) for name in config.classes]
         self._codes, self._code_starts = self._label_codes()
 
@@ -170,10 +163,8 @@ class BatchLoader:
 
     def collate(self, ragged: RaggedCells, step: int) -> CellBatch:
         """Choose the genes of a step's cells and make the batch on the device."""
-        return collate(ragged, selector=self.selector, generator=stream(self.seed, step, "genes", device=self.device))
-
-    def _saturation(self) -> ConstantSaturation | CurriculumSaturation:
-        return self.config.sampling.saturation
+        draws = stream(self.seed, step, "genes", device=self.device)
+        return self.pad(collate(ragged, selector=self.selector, generator=draws))
 
     def _number_of_neighbors(self, step: int) -> int:
         return self.config.neighbors.draw(generator(self.seed, step, "neighbors"))
@@ -267,9 +258,6 @@ class ValidationLoader(BatchLoader):
 
     def __iter__(self) -> Iterator[CellBatch]:
         return islice(self.prefetch(0), self.batches)
-
-    def _saturation(self) -> ConstantSaturation | CurriculumSaturation:
-        return ConstantSaturation(kind="constant", value=self.config.sampling.saturation.final)
 
     def _number_of_neighbors(self, step: int) -> int:
         return self.config.neighbors.most

@@ -20,6 +20,7 @@ from scprint2.data.vocabulary import CLASSES
 
 CLUSTERS = ("cluster", "cell_type_cluster")  # what cells can be grouped by beside their labels
 CURRICULUM_STAGES = 1000  # a growing saturation changes at most this often: group weights are computed at each change
+FEISTEL_ROUNDS = 6
 PURPOSES = {"cells": 0, "neighbors": 1, "metacells": 2}  # separate streams of random numbers of one step
 
 
@@ -105,8 +106,27 @@ class GroupedSampling(Node):
             raise ValueError(f"groups {list(groups)}: each name once, out of {list(known)}")
         return groups
 
+    def build(self, corpus: Corpus, *, seed: int, split: int) -> "GroupSampler":
+        """Make the sampler of a split; validation draws as training does at its end."""
+        end = ConstantSaturation(kind="constant", value=self.saturation.final)
+        saturation = self.saturation if split == TRAINING else end
+        return GroupSampler(corpus, groups=self.groups, saturation=saturation, depth=self.depth, seed=seed, split=split)
 
-SamplingConfig = GroupedSampling
+
+class ShuffledSampling(Node):
+    """Without replacement and without weights: all cells in a random order, then all again in another one.
+
+    Source: "Additive benchmark", "sampling without replacement".
+    """
+
+    kind: Literal["shuffled"]
+
+    def build(self, corpus: Corpus, *, seed: int, split: int) -> "ShuffledSampler":
+        """Make the sampler of a split."""
+        return ShuffledSampler(corpus, seed=seed, split=split)
+
+
+SamplingConfig = Annotated[GroupedSampling | ShuffledSampling, Field(discriminator="kind")]
 
 
 @dataclass(frozen=True)
@@ -222,11 +242,63 @@ class GroupSampler(BlockSampler):
         seed: int,
         split: int = TRAINING,
     ):
-        blocks = _corpus_blocks(corpus, groups, depth, split)
-        if len(blocks.cells) == 0:
-            what = "validation" if split == VALIDATION else "training"
-            raise ValueError(f"corpus {corpus.name!r} has no cells for {what}: raise its size or its validation share.")
-        super().__init__(blocks, saturation=saturation, seed=seed)
+        super().__init__(_corpus_blocks(corpus, groups, depth, split), saturation=saturation, seed=seed)
+
+
+class ShuffledSampler:
+    """Draws every cell of one split of a corpus once before any is drawn again.
+
+    Raises
+    ------
+    ValueError
+        If the split has no cells.
+    """
+
+    def __init__(self, corpus: Corpus, *, seed: int, split: int = TRAINING):
+        self.blocks = _corpus_blocks(corpus, ("organism",), NoDepth(kind="none"), split)
+        self.cells = int(self.blocks.cumulative[-1])
+        self.seed = seed
+
+    def draw(self, step: int, size: int) -> Int[np.ndarray, " cell"]:
+        """Return the cells of a step, as numbers in the corpus: a pure function of (seed, step)."""
+        number = step * size + np.arange(size)
+        place = np.empty(size, dtype=np.int64)
+        for epoch in np.unique(number // self.cells):
+            now = number // self.cells == epoch
+            place[now] = permute(number[now] % self.cells, size=self.cells, key=(self.seed, int(epoch)))
+        block = np.searchsorted(self.blocks.cumulative, place, side="right")
+        before = self.blocks.cumulative[block].astype(np.int64) - self.blocks.cells[block]
+        return self.blocks.first[block] + place - before
+
+
+def permute(numbers: Int[np.ndarray, " number"], *, size: int, key: tuple[int, int]) -> Int[np.ndarray, " number"]:
+    """Where numbers of 0 … size - 1 stand in a random order of them that is never held in memory.
+
+    A Feistel network permutes the next power of four; what falls beyond `size` is permuted again until it falls inside.
+
+    Source: Black and Rogaway 2002, "Ciphers with arbitrary finite domains", cycle walking.
+    """
+    half = np.uint64(max(1, (int(size - 1).bit_length() + 1) // 2))
+    mask = (np.uint64(1) << half) - np.uint64(1)
+    keys = np.random.Generator(np.random.Philox(key=np.array(key, dtype=np.uint64))).integers(
+        2**63, size=FEISTEL_ROUNDS, dtype=np.uint64
+    )
+    result = numbers.astype(np.uint64)
+    outside = np.ones(len(result), dtype=bool)
+    while outside.any():
+        left, right = result[outside] >> half, result[outside] & mask
+        for round_key in keys:
+            left, right = right, left ^ (_scramble(right ^ round_key) & mask)
+        result[outside] = (left << half) | right
+        outside = result >= size
+    return result.astype(np.int64)
+
+
+def _scramble(values: np.ndarray) -> np.ndarray:
+    """Mix the bits of 64-bit numbers (the finalizer of splitmix64; Steele et al. 2014)."""
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))
 
 
 def generator(seed: int, step: int, purpose: str) -> np.random.Generator:
@@ -255,6 +327,9 @@ def _corpus_blocks(corpus: Corpus, groups: Sequence[str], depth: NoDepth | Sigmo
             cells.append(table[split].sum(axis=1))
     group = np.unique(np.concatenate(keys), axis=0, return_inverse=True)[1].reshape(-1)
     weight = np.concatenate(weights) if weights else None
+    if sum(int(part.sum()) for part in cells) == 0:
+        what = "validation" if split == VALIDATION else "training"
+        raise ValueError(f"corpus {corpus.name!r} has no cells for {what}: raise its size or its validation share.")
     return Blocks.build(group, np.concatenate(first), np.concatenate(cells), weight=weight)
 
 

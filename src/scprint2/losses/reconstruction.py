@@ -11,7 +11,8 @@ from torch import Tensor
 from scprint2.config.node import Node
 from scprint2.data.batch import CellBatch
 from scprint2.data.vocabulary import LabelVocabulary
-from scprint2.model.outputs import CellOutput, ExpressionOutput
+from scprint2.model.expression_encoders import quantile_bins
+from scprint2.model.outputs import BinnedOutput, CellOutput, ExpressionOutput
 
 SMALL = 1e-8
 
@@ -46,6 +47,81 @@ class Zinb:
             for output in (outputs[view] for view in self.views)
         ]
         return -torch.stack(terms).sum()
+
+
+class MseConfig(Node):
+    """Squared error on the log scale, summed over views."""
+
+    kind: Literal["mse"]
+    views: list[str] = Field(min_length=1)
+    weight: float = Field(ge=0)
+
+    def build(self, labels: LabelVocabulary) -> "Mse":
+        """Make the loss."""
+        return Mse(self.views)
+
+
+class Mse:
+    """Mean over genes and cells of the squared difference of log2(1 + expected counts) and log2(1 + counts).
+
+    Source: eq. 11, which compares a count with a logarithm (D12).
+    """
+
+    compares_cells = False
+
+    def __init__(self, views: list[str]):
+        self.views = views
+
+    def __call__(self, outputs: Mapping[str, CellOutput], batch: CellBatch) -> Float[Tensor, ""]:
+        """Return the loss."""
+        terms = []
+        for output in (outputs[view] for view in self.views):
+            expected = output.expression.mean.float() * torch.sigmoid(-output.expression.zero_logit.float())
+            error = (torch.log2(1 + expected) - torch.log2(1 + batch.counts.float())).square()
+            terms.append(mean_over(error, scored=output.scored, padding=batch.padding))
+        return torch.stack(terms).sum()
+
+
+class BinsConfig(Node):
+    """Cross-entropy over the bins of the counts, summed over views."""
+
+    kind: Literal["bins"]
+    views: list[str] = Field(min_length=1)
+    weight: float = Field(ge=0)
+
+    def build(self, labels: LabelVocabulary) -> "Bins":
+        """Make the loss."""
+        return Bins(self.views)
+
+
+class Bins:
+    """Mean over genes and cells of the cross-entropy of the bin of each count among those of its cell.
+
+    Source: "Additive benchmark", "binning"; Cui et al. 2024 (scGPT).
+    """
+
+    compares_cells = False
+
+    def __init__(self, views: list[str]):
+        self.views = views
+
+    def __call__(self, outputs: Mapping[str, CellOutput], batch: CellBatch) -> Float[Tensor, ""]:
+        """Return the loss.
+
+        Raises
+        ------
+        TypeError
+            If the model has no decoder of bins.
+        """
+        terms = []
+        for output in (outputs[view] for view in self.views):
+            if not isinstance(output.expression, BinnedOutput):
+                raise TypeError("the loss `bins` needs the expression decoder `bins`")
+            logits = output.expression.bin_logits
+            bins = quantile_bins(batch.counts.float(), bins=logits.shape[-1])
+            error = torch.nn.functional.cross_entropy(logits.flatten(0, 1), bins.flatten(), reduction="none")
+            terms.append(mean_over(error.view_as(bins), scored=output.scored, padding=batch.padding))
+        return torch.stack(terms).sum()
 
 
 def zinb_log_likelihood(output: ExpressionOutput, counts: Float[Tensor, "cell gene"]) -> Float[Tensor, "cell gene"]:

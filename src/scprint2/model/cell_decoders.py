@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from scprint2.config.node import Node
 from scprint2.model.cell_pooling import ClassTokens
 from scprint2.model.context import BuildContext
-from scprint2.model.expression_decoders import Zinb
+from scprint2.model.expression_decoders import ExpressionDecoder
 from scprint2.model.outputs import ExpressionOutput
 from scprint2.model.trunk import Trunk
 
@@ -20,7 +20,7 @@ class DecodingParts:
 
     pooling: ClassTokens
     trunk: Trunk
-    expression: Zinb
+    expression: ExpressionDecoder
 
 
 class TransformerConfig(Node):

@@ -27,6 +27,19 @@ class ExpressionOutput:
 
 
 @dataclass(frozen=True)
+class BinnedOutput(ExpressionOutput):
+    """Counts predicted as bins.
+
+    Attributes
+    ----------
+    bin_logits
+        Logits of the bins of each count.
+    """
+
+    bin_logits: Float[Tensor, "cell gene bin"]
+
+
+@dataclass(frozen=True)
 class CellOutput:
     """Everything that one pass over a batch returns.
 

@@ -1,10 +1,11 @@
 """Slot `position_encoder`: where on the genome a gene lies."""
 
 import math
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from jaxtyping import Float, Int
+from pydantic import Field
 from torch import Tensor, nn
 
 from scprint2.config.node import Node
@@ -51,4 +52,29 @@ def sinusoids(position: Float[Tensor, " gene"], dim: int) -> Float[Tensor, "gene
     return table.float()
 
 
-PositionEncoderConfig = SinusoidalConfig
+class NoneConfig(Node):
+    """Where a gene lies is not said."""
+
+    kind: Literal["none"]
+
+    def build(self, context: BuildContext) -> "Nowhere":
+        """Make the module."""
+        return Nowhere(context.dim)
+
+
+class Nowhere(nn.Module):
+    """Zero for every gene.
+
+    Source: "Additive benchmark", "without gene location".
+    """
+
+    def __init__(self, dim: int):
+        super().__init__()
+        self.dim = dim
+
+    def forward(self, genes: Int[Tensor, "cell gene"]) -> Float[Tensor, "1 1 dim"]:
+        """Return a zero vector that is added to every gene's."""
+        return torch.zeros(1, 1, self.dim, device=genes.device)
+
+
+PositionEncoderConfig = Annotated[SinusoidalConfig | NoneConfig, Field(discriminator="kind")]

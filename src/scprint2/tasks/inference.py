@@ -103,7 +103,7 @@ class Reader:
             first=0,
             total=len(rows),
         )
-        return collate(ragged, selector=selector)
+        return self.pretrained.experiment.data.genes.pad(collate(ragged, selector=selector))
 
     def _ragged(self, rows: Int[np.ndarray, " row"]) -> Rows:
         """Read rows of counts; the row -1 is empty."""

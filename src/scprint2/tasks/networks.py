@@ -144,14 +144,7 @@ def pack_expressed(batch: CellBatch) -> tuple[CellBatch, Int[Tensor, "cell gene"
     zero: Bool[Tensor, "cell gene"] = batch.counts == 0
     most = max(int((~zero).sum(dim=1).max()), 1)
     position = zero.to(torch.uint8).argsort(dim=1, stable=True)[:, :most]
-    over_neighbors = position[:, None].expand(-1, batch.neighbor_counts.shape[1], -1)
-    packed = replace(
-        batch,
-        genes=batch.genes.gather(1, position),
-        counts=batch.counts.gather(1, position),
-        neighbor_counts=batch.neighbor_counts.gather(2, over_neighbors),
-        padding=zero.gather(1, position),
-    )
+    packed = replace(batch.take_genes(position), padding=zero.gather(1, position))
     return packed, position
 
 
