@@ -46,10 +46,12 @@ def make_labels() -> LabelVocabulary:
         members=((0, 1), (2, 3), (0, 1, 2, 3)),
         names={},
     )
-    flat = [
-        LabelTable(name=name, leaves=tuple(f"{name}:{i}" for i in range(count)), parents=(), members=(), names={})
+    leaves = {
+        name: tuple(f"{name}:{i}" for i in range(count))
         for name, count in (("tissue", 3), ("disease", 2), ("assay", 3), ("ethnicity", 2), ("sex", 2), ("organism", 2))
-    ]
+    }
+    leaves["assay"] = ("EFO:0009899", "EFO:0009922", "EFO:0008931")  # two of 10x 3', and Smart-seq2
+    flat = [LabelTable(name=name, leaves=terms, parents=(), members=(), names={}) for name, terms in leaves.items()]
     return LabelVocabulary((cell_type, *flat))
 
 

@@ -48,16 +48,23 @@ class Zinb(nn.Module):
     ) -> ExpressionOutput:
         """Return fp32 parameters for cells of the given depth, of which `library` counts fall on the genes in context."""
         at_depth = self.depth(torch.log2(1 + depth)[:, None])[:, None, :]
-        values = self.output(nn.functional.gelu(self.hidden(genes) + at_depth, approximate="tanh")).float()
-        share, log_dispersion, zero_logit = values.unbind(-1)
-        if padding is not None:
-            share = share.masked_fill(padding, float("-inf"))
-        bound = LOG_DISPERSION_BOUND
-        return ExpressionOutput(
-            mean=share.softmax(-1) * library.float().clamp(min=1.0)[:, None],
-            dispersion=torch.exp(bound * torch.tanh(log_dispersion / bound)),
-            zero_logit=zero_logit,
-        )
+        values = self.output(nn.functional.gelu(self.hidden(genes) + at_depth, approximate="tanh"))
+        return zinb_output(values, library=library, padding=padding)
+
+
+def zinb_output(
+    values: Float[Tensor, "cell gene 3"], *, library: Float[Tensor, " cell"], padding: Bool[Tensor, "cell gene"] | None
+) -> ExpressionOutput:
+    """From the share's logit, the log-dispersion and the zero logit of each gene to fp32 parameters of a ZINB."""
+    share, log_dispersion, zero_logit = values.float().unbind(-1)
+    if padding is not None:
+        share = share.masked_fill(padding, float("-inf"))
+    bound = LOG_DISPERSION_BOUND
+    return ExpressionOutput(
+        mean=share.softmax(-1) * library.float().clamp(min=1.0)[:, None],
+        dispersion=torch.exp(bound * torch.tanh(log_dispersion / bound)),
+        zero_logit=zero_logit,
+    )
 
 
 ExpressionDecoderConfig = ZinbConfig
