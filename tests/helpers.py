@@ -10,6 +10,7 @@ from scprint2.config.overlay import list_variants, resolve
 from scprint2.data.batch import CellBatch
 from scprint2.data.vocabulary import GeneVocabulary, LabelTable, LabelVocabulary
 from scprint2.experiment import Experiment, TrainingModel, build
+from scprint2.model.context import BuildContext
 
 ROOT = Path(__file__).parents[1]
 CONFIG = ROOT / "config"
@@ -90,3 +91,9 @@ def make_model(variant: str = "base", *, seed: int = 0, scale: str = "mini", **c
     genes = make_genes()
     embedding = torch.randn(len(genes), experiment.model.dim, generator=torch.Generator().manual_seed(1))
     return build(experiment, genes=genes, labels=make_labels(), gene_embedding=embedding, seed=seed)
+
+
+def make_context(*, dim: int = 16) -> BuildContext:
+    """What a component needs to know of `make_genes` and `make_labels`, for tokens of a given width."""
+    genes = make_genes()
+    return BuildContext(dim=dim, genes=genes, labels=make_labels(), gene_embedding=torch.zeros(len(genes), dim))

@@ -70,12 +70,19 @@ class MvcConfig(Node):
 class Mvc(nn.Module):
     """Each ZINB parameter of gene i is (W_p g_i) · c, with g_i the gene token and c the mean of the cell's embeddings.
 
+    The W_p start normal(0, 1 / dim): with the deviation of the other weights an inner product of two vectors would start with
+    logits so far apart that one gene gets nearly all the counts.
+
     Source: "Additive benchmark", item 6; Cui et al. 2024 (scGPT), "masked value prediction for cell modeling".
     """
 
     def __init__(self, context: BuildContext, *, dim: int):
         super().__init__()
         self.projections = nn.Parameter(torch.zeros(3, dim, context.dim))
+
+    def set_initial_values(self, rng: torch.Generator) -> None:
+        """Start with logits about as wide as one."""
+        nn.init.normal_(self.projections, 0, 1 / self.projections.shape[-1], generator=rng)
 
     def forward(
         self,
