@@ -10,6 +10,7 @@ from scprint2.config.overlay import list_variants, resolve
 from scprint2.data.batch import CellBatch
 from scprint2.data.vocabulary import GeneVocabulary, LabelTable, LabelVocabulary
 from scprint2.experiment import Experiment, TrainingModel, build
+from scprint2.model.context import BuildContext
 
 ROOT = Path(__file__).parents[1]
 CONFIG = ROOT / "config"
@@ -46,10 +47,12 @@ def make_labels() -> LabelVocabulary:
         members=((0, 1), (2, 3), (0, 1, 2, 3)),
         names={},
     )
-    flat = [
-        LabelTable(name=name, leaves=tuple(f"{name}:{i}" for i in range(count)), parents=(), members=(), names={})
+    leaves = {
+        name: tuple(f"{name}:{i}" for i in range(count))
         for name, count in (("tissue", 3), ("disease", 2), ("assay", 3), ("ethnicity", 2), ("sex", 2), ("organism", 2))
-    ]
+    }
+    leaves["assay"] = ("EFO:0009899", "EFO:0009922", "EFO:0008931")  # two of 10x 3', and Smart-seq2
+    flat = [LabelTable(name=name, leaves=terms, parents=(), members=(), names={}) for name, terms in leaves.items()]
     return LabelVocabulary((cell_type, *flat))
 
 
@@ -109,3 +112,9 @@ def first_losses(variant: str) -> list[float]:
         optimizer.step()
         losses.append(total.item())
     return losses
+
+
+def make_context(*, dim: int = 16) -> BuildContext:
+    """What a component needs to know of `make_genes` and `make_labels`, for tokens of a given width."""
+    genes = make_genes()
+    return BuildContext(dim=dim, genes=genes, labels=make_labels(), gene_embedding=torch.zeros(len(genes), dim))

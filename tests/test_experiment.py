@@ -49,6 +49,21 @@ def test_the_total_is_the_weighted_sum(batch):
     assert torch.allclose(total, sum(weights[name] * term for name, term in terms.items()))
 
 
+def test_the_weight_of_a_divergence_grows_in_training_and_is_whole_at_validation(batch):
+    divergence = {"kind": "kl", "views": ["corrupted"], "weight": 2.0, "warmup_steps": 10}
+    model = make_model("vae", losses={"divergence": divergence})
+
+    def weight(step):
+        total, terms = model(batch, step=step, seed=0)
+        rest = sum(model.weights[name] * term for name, term in terms.items() if name != "divergence")
+        return ((total - rest) / terms["divergence"]).item()
+
+    model.model.train()
+    assert [weight(step) for step in (0, 4, 9, 100)] == pytest.approx([0.2, 1.0, 2.0, 2.0], rel=1e-3)
+    model.model.eval()
+    assert weight(0) == pytest.approx(2.0, rel=1e-3)
+
+
 def test_a_step_draws_the_same_whatever_was_drawn_before(batch):
     model = make_model()
     first, _ = model(batch, step=7, seed=2)

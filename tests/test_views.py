@@ -3,7 +3,6 @@ import dataclasses
 import pytest
 import torch
 
-from scprint2.model.context import BuildContext
 from scprint2.randomness import stream
 from scprint2.views import (
     Decode,
@@ -20,7 +19,7 @@ from scprint2.views import (
     downsample,
     regulator_rates,
 )
-from tests.helpers import make_batch, make_genes, make_labels, make_model
+from tests.helpers import make_batch, make_context, make_genes, make_labels, make_model
 
 
 def show(view, batch):
@@ -31,11 +30,6 @@ def show(view, batch):
     )
     output = view(model, batch, {}, stream(0))
     return output, *calls[0]
-
-
-def make_context():
-    genes = make_genes()
-    return BuildContext(dim=4, genes=genes, labels=make_labels(), gene_embedding=torch.zeros(len(genes), 4))
 
 
 @pytest.fixture

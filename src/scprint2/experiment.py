@@ -1,6 +1,6 @@
 """The whole configuration tree, and the model, views and losses that it describes."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -12,8 +12,9 @@ from scprint2.config.node import Node
 from scprint2.data.batch import CellBatch
 from scprint2.data.loader import DataConfig
 from scprint2.data.vocabulary import GeneVocabulary, LabelVocabulary
+from scprint2.losses.adversarial import AdversarialConfig
 from scprint2.losses.classification import HierarchicalConfig
-from scprint2.losses.embedding import IndependenceConfig
+from scprint2.losses.embedding import ContrastiveConfig, ElasticConfig, IndependenceConfig, KlConfig
 from scprint2.losses.reconstruction import BinsConfig, MseConfig, ZinbConfig
 from scprint2.model.context import BuildContext
 from scprint2.model.outputs import CellOutput
@@ -23,7 +24,16 @@ from scprint2.training.schedule import TrainingConfig
 from scprint2.views import ViewConfig
 
 LossConfig = Annotated[
-    ZinbConfig | MseConfig | BinsConfig | HierarchicalConfig | IndependenceConfig, Field(discriminator="kind")
+    ZinbConfig
+    | MseConfig
+    | BinsConfig
+    | HierarchicalConfig
+    | IndependenceConfig
+    | ContrastiveConfig
+    | ElasticConfig
+    | KlConfig
+    | AdversarialConfig,
+    Field(discriminator="kind"),
 ]
 
 
@@ -40,6 +50,16 @@ class Experiment(Node):
     def _check(self) -> "Experiment":
         check_experiment(self.model_dump(), name="experiment")
         return self
+
+
+@runtime_checkable
+class WarmsUp(Protocol):
+    """A loss whose weight grows from zero to its value over the first steps."""
+
+    @property
+    def warmup_steps(self) -> int:
+        """How many steps."""
+        ...
 
 
 class TrainingModel(nn.Module):
@@ -66,8 +86,15 @@ class TrainingModel(nn.Module):
             torch.manual_seed(stream_seed(seed, step, name, "dropout"))
             outputs[name] = view(self.model, batch, outputs, stream(seed, step, name, device=batch.genes.device))
         terms = {name: loss(outputs, batch) for name, loss in self.losses.items()}
-        total = torch.stack([self.weights[name] * term for name, term in terms.items()]).sum()
+        total = torch.stack([self._weight(name, step=step) * term for name, term in terms.items()]).sum()
         return total, terms
+
+    def _weight(self, name: str, *, step: int) -> float:
+        """Weight of a loss at a step of training; at validation the whole weight, so that epochs can be compared."""
+        loss, weight = self.losses[name], self.weights[name]
+        if not (self.model.training and isinstance(loss, WarmsUp)):
+            return weight
+        return weight * min(1.0, (step + 1) / max(1, loss.warmup_steps))
 
 
 def build(

@@ -4,7 +4,6 @@ import torch
 from scprint2.losses.reconstruction import Bins, Mse
 from scprint2.model.expression_encoders import quantile_bins
 from scprint2.model.outputs import CellOutput, ExpressionOutput
-from scprint2.views import DecodeConfig
 from tests.helpers import first_losses, make_batch, make_genes, make_labels, make_model
 
 
@@ -15,8 +14,15 @@ def batch():
 
 def output_of(mean, zero_logit, scored=None):
     expression = ExpressionOutput(mean=mean, dispersion=torch.ones_like(mean), zero_logit=zero_logit)
-    cells = torch.zeros(len(mean), 1, 2)
-    return CellOutput(cells, torch.zeros(*mean.shape, 2), expression, {}, scored)
+    return CellOutput(
+        cell_embeddings=torch.zeros(len(mean), 1, 2),
+        gene_embeddings=torch.zeros(*mean.shape, 2),
+        expression=expression,
+        logits={},
+        divergence=torch.zeros(len(mean)),
+        adversary_logits={},
+        scored=scored,
+    )
 
 
 @pytest.mark.parametrize("variant", ["mse", "binning"])
@@ -74,4 +80,3 @@ def test_the_squared_error_stands_beside_the_likelihood(batch):
 
 def test_an_adapter_changes_the_first_losses():
     assert first_losses("finetuned_gene_emb") != first_losses("base")
-    assert DecodeConfig(kind="decode", source="corrupted").source == "corrupted"

@@ -12,12 +12,17 @@ def check_experiment(experiment: Mapping[str, Any], *, name: str) -> None:
     Raises
     ------
     ValueError
-        If a decode view does not follow its source, a loss names a view that is not there or does not fit the expression
-        decoder, or heads do not divide the width.
+        If a decode view does not follow its source or the model has no cell decoder, a loss names a view that is not there or
+        does not fit the expression decoder, or heads do not divide the width.
     """
     views = list(experiment["views"])
     for position, (view, settings) in enumerate(experiment["views"].items()):
         source = settings.get("source")
+        if source is not None and experiment["model"]["cell_decoder"]["kind"] == "none":
+            raise ValueError(
+                f"{name}: view {view!r} decodes cell embeddings, but model.cell_decoder is none; "
+                "remove the view or choose a decoder"
+            )
         if source is not None and source not in views[:position]:
             raise ValueError(
                 f"{name}: view {view!r} decodes {source!r}, which must be a view before it; views before it: {views[:position]}"

@@ -1,14 +1,16 @@
 """Slot `cell_pooling`: from gene tokens to cell embeddings."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from jaxtyping import Bool, Float
+from pydantic import Field
 from torch import Tensor, nn
 
 from scprint2.config.node import Node
 from scprint2.model.context import BuildContext
-from scprint2.model.trunk import Trunk
+from scprint2.model.trunk import Trunk, TrunkConfig
+from scprint2.model.xpressor import XPressorConfig
 
 
 class ClassTokensConfig(Node):
@@ -16,7 +18,7 @@ class ClassTokensConfig(Node):
 
     kind: Literal["class_tokens"]
 
-    def build(self, context: BuildContext) -> "ClassTokens":
+    def build(self, context: BuildContext, *, trunk: TrunkConfig) -> "ClassTokens":
         """Make the module."""
         return ClassTokens(context)
 
@@ -29,6 +31,7 @@ class ClassTokens(nn.Module):
 
     def __init__(self, context: BuildContext):
         super().__init__()
+        self.dim = context.dim
         self.tokens = nn.Parameter(torch.zeros(context.cell_tokens, context.dim))
 
     def start(
@@ -68,4 +71,4 @@ def join(
     return torch.cat([cells, genes], dim=1), padding
 
 
-CellPoolingConfig = ClassTokensConfig
+CellPoolingConfig = Annotated[ClassTokensConfig | XPressorConfig, Field(discriminator="kind")]

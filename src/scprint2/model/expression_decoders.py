@@ -65,13 +65,20 @@ class Zinb(_Perceptron):
         padding: Bool[Tensor, "cell gene"] | None,
     ) -> ExpressionOutput:
         """Return fp32 parameters for cells of the given depth, of which `library` counts fall on the genes in context."""
-        share, log_dispersion, zero_logit = self.values(genes, depth).unbind(-1)
-        bound = LOG_DISPERSION_BOUND
-        return ExpressionOutput(
-            mean=expected_counts(share, library=library, padding=padding),
-            dispersion=torch.exp(bound * torch.tanh(log_dispersion / bound)),
-            zero_logit=zero_logit,
-        )
+        return zinb_output(self.values(genes, depth), library=library, padding=padding)
+
+
+def zinb_output(
+    values: Float[Tensor, "cell gene 3"], *, library: Float[Tensor, " cell"], padding: Bool[Tensor, "cell gene"] | None
+) -> ExpressionOutput:
+    """From the share's logit, the log-dispersion and the zero logit of each gene to fp32 parameters of a ZINB."""
+    share, log_dispersion, zero_logit = values.float().unbind(-1)
+    bound = LOG_DISPERSION_BOUND
+    return ExpressionOutput(
+        mean=expected_counts(share, library=library, padding=padding),
+        dispersion=torch.exp(bound * torch.tanh(log_dispersion / bound)),
+        zero_logit=zero_logit,
+    )
 
 
 class ScalarConfig(Node):

@@ -53,12 +53,18 @@ class CellOutput:
         Predicted counts.
     logits
         Class name to logits over that class' leaves.
+    divergence
+        Of what the embeddings are made from to a standard normal distribution, in nats.
+    adversary_logits
+        What the adversary guesses from the embedding that it is set on; empty without one.
     scored
         True where a reconstruction loss reads the expression; None means everywhere.
     """
 
-    cell_embeddings: Float[Tensor, "cell token dim"]
+    cell_embeddings: Float[Tensor, "cell token width"]
     gene_embeddings: Float[Tensor, "cell gene dim"]
     expression: ExpressionOutput
     logits: Mapping[str, Float[Tensor, "cell _"]]
+    divergence: Float[Tensor, " cell"]
+    adversary_logits: Mapping[str, Float[Tensor, "cell _"]]
     scored: Bool[Tensor, "cell gene"] | None = None

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from scprint2.config.node import Node
 from scprint2.data.batch import CellBatch
+from scprint2.model.adversary import AdversaryConfig
 from scprint2.model.cell_decoders import CellDecoderConfig, DecodingParts
 from scprint2.model.cell_pooling import CellPoolingConfig
 from scprint2.model.classifiers import ClassifierConfig
@@ -40,6 +41,7 @@ class ScPrint2Config(Node):
     expression_decoder: ExpressionDecoderConfig
     cell_decoder: CellDecoderConfig
     classifier: ClassifierConfig
+    adversary: AdversaryConfig
 
 
 class ScPrint2(nn.Module):
@@ -55,11 +57,12 @@ class ScPrint2(nn.Module):
         self.position_encoder = config.position_encoder.build(context)
         self.expression_encoder = config.expression_encoder.build(context)
         self.trunk = config.trunk.build(context.dim)
-        self.cell_pooling = config.cell_pooling.build(context)
-        self.compressor = config.compressor.build(context)
+        self.cell_pooling = config.cell_pooling.build(context, trunk=config.trunk)
+        self.compressor = config.compressor.build(context, dim=self.cell_pooling.dim)
         self.expression_decoder = config.expression_decoder.build(context)
-        self.cell_decoder = config.cell_decoder.build(context)
-        self.classifier = config.classifier.build(context)
+        self.cell_decoder = config.cell_decoder.build(context, dim=self.cell_pooling.dim)
+        self.classifier = config.classifier.build(context, widths=self.compressor.widths)
+        self.adversary = config.adversary.build(context, dim=self.cell_pooling.dim)
 
     def forward(
         self,
@@ -86,17 +89,19 @@ class ScPrint2(nn.Module):
         cells, genes = self.cell_pooling.encode(
             self.gene_tokens(batch, hidden=hidden), trunk=self.trunk, padding=batch.padding
         )
-        cells = self.compressor(cells)
+        compressed = self.compressor(cells)
         return CellOutput(
-            cell_embeddings=cells,
+            cell_embeddings=compressed.embeddings,
             gene_embeddings=genes,
             expression=self.expression_decoder(genes, depth=depth, library=library, padding=batch.padding),
-            logits=self.classifier(cells),
+            logits=self.classifier(compressed.latents),
+            divergence=compressed.divergence,
+            adversary_logits=self.adversary(compressed.embeddings),
         )
 
     def decode(
         self,
-        cells: Float[Tensor, "cell token dim"],
+        cells: Float[Tensor, "cell token width"],
         batch: CellBatch,
         *,
         depth: Float[Tensor, " cell"] | None = None,

@@ -1,5 +1,7 @@
 """The trunk: pre-norm transformer blocks."""
 
+from collections.abc import Callable, Sequence
+
 import torch
 from jaxtyping import Bool, Float
 from pydantic import Field
@@ -7,6 +9,8 @@ from torch import Tensor, nn
 
 from scprint2.config.node import Node
 from scprint2.model.attention import AttentionConfig
+
+Crossing = Callable[[Tensor], Tensor]
 
 
 class TrunkConfig(Node):
@@ -37,10 +41,16 @@ class Trunk(nn.Module):
         self.norm = nn.LayerNorm(dim)
 
     def forward(
-        self, tokens: Float[Tensor, "cell token dim"], padding: Bool[Tensor, "cell token"] | None
+        self,
+        tokens: Float[Tensor, "cell token dim"],
+        padding: Bool[Tensor, "cell token"] | None,
+        *,
+        crossings: Sequence[Crossing] = (),
     ) -> Float[Tensor, "cell token dim"]:
-        """Run all blocks."""
-        for block in self.blocks:
+        """Run all blocks; `crossings`, one for each, come before them and tell the tokens of others."""
+        for layer, block in enumerate(self.blocks):
+            if crossings:
+                tokens = crossings[layer](tokens)
             tokens = block(tokens, padding)
         return self.norm(tokens)
 
