@@ -33,16 +33,19 @@ class Trunk(nn.Module):
 
     def __init__(self, config: TrunkConfig, dim: int):
         super().__init__()
+        self.latents = config.attention.build_latents(dim)
         self.blocks = nn.ModuleList(Block(config, dim, layer=layer) for layer in range(config.layers))
         self.norm = nn.LayerNorm(dim)
 
     def forward(
         self, tokens: Float[Tensor, "cell token dim"], padding: Bool[Tensor, "cell token"] | None
     ) -> Float[Tensor, "cell token dim"]:
-        """Run all blocks."""
+        """Run all blocks; latents of the attention are there in between only."""
+        given = tokens.shape[1]
+        tokens, padding = self.latents(tokens, padding)
         for block in self.blocks:
             tokens = block(tokens, padding)
-        return self.norm(tokens)
+        return self.norm(tokens[:, -given:])
 
 
 class Block(nn.Module):
