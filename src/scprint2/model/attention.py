@@ -14,7 +14,7 @@ from scprint2.config.node import Node
 from scprint2.model.tokens import join
 
 SOFTPICK_EPSILON = 1e-6  # Zuhri et al. 2025; only rows whose logits are all about 0 feel it
-ROWS = 512  # of the softpick matrix at a time: 1.2 GB a tensor at 64 cells x 4 heads x 2,200 genes
+ROWS = 256  # of the softpick matrix at a time: 0.6 GB a tensor at 64 cells x 4 heads x 2,200 genes
 GOLDEN_RATIO = (1 + math.sqrt(5)) / 2  # its multiples modulo 1 are spread evenly, however many are taken
 
 
