@@ -15,9 +15,19 @@ def cells():
 @pytest.fixture(scope="session")
 def pretrained():
     """An untrained model whose cell types are real terms."""
+    return make_pretrained("base")
+
+
+@pytest.fixture(scope="session")
+def without_network():
+    """The same, whose attention has no gene-gene matrix."""
+    return make_pretrained("criss_cross")
+
+
+def make_pretrained(variant):
     from scprint2.experiment import build
 
-    experiment = make_experiment()
+    experiment = make_experiment(variant)
     tables = list(make_labels().tables)
     names = {CD4: "CD4 T cell", B_CELL: "B cell", T_CELL: "T cell"}
     tables[0] = LabelTable("cell_type", leaves=(CD4, B_CELL), parents=(), members=(), names=names)

@@ -44,6 +44,19 @@ def test_what_a_method_cannot_do_is_written_with_its_reason_and_the_rest_goes_on
     assert "failed" not in about(read_prediction(fine))
 
 
+@pytest.mark.parametrize("method", ["mean_queries_keys", "mean_attention"])
+def test_a_model_without_a_gene_gene_matrix_fails_in_networks_and_does_the_rest(
+    without_network, path, tmp_path, method
+):
+    jobs = [
+        PredictionJob("networks", "gwps", "a", {**NETWORK, "methods": [method]}, path),
+        PredictionJob("embed", "lung", "b", EMBED, path),
+    ]
+    failed, fine = predict(Method("criss_cross", without_network, MODEL_TASKS), jobs, out=tmp_path, seed=0)
+    assert "this attention has no gene-gene matrix" in about(read_prediction(failed))["failed"]
+    assert "failed" not in about(read_prediction(fine))
+
+
 def test_a_wrong_setting_stops_before_anything_is_predicted(pretrained, path, tmp_path):
     jobs = [
         PredictionJob("embed", "lung", "b", EMBED, path),

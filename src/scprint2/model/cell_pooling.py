@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from scprint2.config.node import Node
 from scprint2.model.context import BuildContext
+from scprint2.model.tokens import join
 from scprint2.model.trunk import Trunk, TrunkConfig
 from scprint2.model.xpressor import XPressorConfig
 
@@ -57,18 +58,6 @@ class ClassTokens(nn.Module):
     ) -> Float[Tensor, "cell gene dim"]:
         """Run the trunk again on [cell embeddings; genes without expression]."""
         return trunk(*join(cells, genes, padding=padding))[:, cells.shape[1] :]
-
-
-def join(
-    cells: Float[Tensor, "cell token dim"],
-    genes: Float[Tensor, "cell gene dim"],
-    *,
-    padding: Bool[Tensor, "cell gene"] | None,
-) -> tuple[Float[Tensor, "cell all dim"], Bool[Tensor, "cell all"] | None]:
-    """Put cell tokens, which are never padding, before genes."""
-    if padding is not None:
-        padding = nn.functional.pad(padding, (cells.shape[1], 0), value=False)
-    return torch.cat([cells, genes], dim=1), padding
 
 
 CellPoolingConfig = Annotated[ClassTokensConfig | XPressorConfig, Field(discriminator="kind")]

@@ -133,11 +133,18 @@ class ScPrint2(nn.Module):
     def queries_and_keys(
         self, batch: CellBatch
     ) -> Iterator[tuple[Float[Tensor, "cell head gene head_dim"], Float[Tensor, "cell head gene head_dim"]]]:
-        """Yield the queries and keys of the genes, layer by layer (eqs. 25-27)."""
+        """Yield the queries and keys of the genes, layer by layer (eqs. 25-27).
+
+        Raises
+        ------
+        ValueError
+            If genes do not look at genes in the attention of this model.
+        """
         genes = batch.genes.shape[1]
         tokens, padding = self.cell_pooling.start(self.gene_tokens(batch), padding=batch.padding)
+        tokens, padding = self.trunk.latents(tokens, padding)
         for block in cast(Iterable[Block], self.trunk.blocks):
-            query, key, _ = block.attention.project(block.norm_1(tokens))
+            query, key = block.attention.queries_and_keys(block.norm_1(tokens))
             yield query[:, :, -genes:], key[:, :, -genes:]
             tokens = block(tokens, padding)
 

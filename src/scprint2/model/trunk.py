@@ -37,6 +37,7 @@ class Trunk(nn.Module):
 
     def __init__(self, config: TrunkConfig, dim: int):
         super().__init__()
+        self.latents = config.attention.build_latents(dim)
         self.blocks = nn.ModuleList(Block(config, dim, layer=layer) for layer in range(config.layers))
         self.norm = nn.LayerNorm(dim)
 
@@ -47,12 +48,17 @@ class Trunk(nn.Module):
         *,
         crossings: Sequence[Crossing] = (),
     ) -> Float[Tensor, "cell token dim"]:
-        """Run all blocks; `crossings`, one for each, come before them and tell the tokens of others."""
+        """Run all blocks; latents of the attention are there in between only.
+
+        `crossings`, one for each block, come before them and tell the tokens of others.
+        """
+        given = tokens.shape[1]
+        tokens, padding = self.latents(tokens, padding)
         for layer, block in enumerate(self.blocks):
             if crossings:
                 tokens = crossings[layer](tokens)
             tokens = block(tokens, padding)
-        return self.norm(tokens)
+        return self.norm(tokens[:, -given:])
 
 
 class Block(nn.Module):
