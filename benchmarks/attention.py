@@ -21,7 +21,7 @@ from scprint2.model.attention import (
 from scprint2.model.scprint2 import initialize
 
 DIM, HEADS, DEVIATION = 256, 4, 0.02
-GENES = (2200, 5000, 10_000, 20_000)
+GENES = (2200, 5000, 20_000)
 KINDS: dict[str, AttentionConfig] = {
     "full": FullConfig(kind="full"),
     "softpick": SoftpickConfig(kind="softpick"),
