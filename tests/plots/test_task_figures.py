@@ -8,7 +8,7 @@ from matplotlib import pyplot as plt
 
 from scprint2.plots.annotation import confusion_figure, order_terms, reliability_figure
 from scprint2.plots.denoising import expression_figure, gain_by_depth
-from scprint2.plots.embedding import CAPTION, embedding_panels, integration_table
+from scprint2.plots.embedding import CAPTION, draw_map, embedding_panels, integration_table
 from scprint2.plots.networks import precision_recall_figure, top_edges_figure
 
 mpl.use("Agg")
@@ -32,13 +32,23 @@ def test_the_table_shows_every_value_and_names_what_failed():
     assert shown.count("failed") == 2
 
 
-def test_the_umap_panels_carry_the_warning_and_count_what_has_no_color_of_its_own():
+def test_the_panels_carry_the_warning_and_count_what_has_no_color_of_its_own():
     rng = np.random.default_rng(0)
     groups = {"batch": np.array(["x", "y"] * 100), "type": np.array([f"t{i % 25}" for i in range(200)])}
     shown = texts(embedding_panels(rng.normal(size=(200, 2)), groups, title="set"))
     assert any(CAPTION[:30] in text for text in shown)
     assert "x (100)" in shown
     assert "5 more (40)" in shown
+
+
+def test_the_map_keeps_neighbors_together_and_draws_few_of_many_cells():
+    rng = np.random.default_rng(0)
+    group = np.repeat([0, 1], 60)
+    rows, places = draw_map(rng.normal(size=(120, 5)) + 8 * group[:, None], seed=0)
+    assert rows.tolist() == list(range(120))
+    nearest = np.argsort(((places[:, None] - places[None]) ** 2).sum(-1), axis=1)[:, 1]
+    assert (group[nearest] == group).all()
+    assert np.array_equal(draw_map(rng.normal(size=(3, 2)), seed=0)[0], [0, 1, 2])
 
 
 def test_terms_that_share_ancestors_stand_side_by_side():

@@ -1,31 +1,36 @@
 """Figures of the integration benchmark: the table of scores and the embeddings themselves."""
 
 import textwrap
-import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Num, Shaped
+from jaxtyping import Float, Int, Num, Shaped
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from sklearn.manifold import TSNE
 
 CAPTION = (
-    "A UMAP is a picture, not evidence: distances, sizes and gaps in it mean little. Read the scores; "
+    "A t-SNE is a picture, not evidence: distances, sizes and gaps in it mean little. Read the scores; "
     "the same method would also draw islands for cells that do not differ."
 )
+MOST_POINTS = 5000
 MOST_COLORS = 20  # more cannot be told apart; the smaller groups are drawn in gray and counted in the legend
 
 
-def umap_coordinates(embedding: Num[np.ndarray, "cell dim"], *, seed: int) -> Float[np.ndarray, "cell 2"]:
-    """Two-dimensional UMAP."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="IProgress not found")  # of a progress bar that nobody asked for
-        import umap  # its first import takes seconds
-    neighbors = min(15, len(embedding) - 1)
-    return umap.UMAP(n_neighbors=neighbors, random_state=seed, n_jobs=1).fit_transform(embedding)  # pyright: ignore[reportReturnType]
+def draw_map(
+    embedding: Num[np.ndarray, "cell dim"], *, seed: int
+) -> tuple[Int[np.ndarray, " drawn"], Float[np.ndarray, "drawn 2"]]:
+    """Rows of at most `MOST_POINTS` cells, drawn without replacement, and their places in a t-SNE.
+
+    t-SNE, since it needs no just-in-time compiler, whose start costs each notebook ten seconds.
+    """
+    rows = np.sort(np.random.default_rng(seed).permutation(len(embedding))[:MOST_POINTS])
+    perplexity = min(30.0, (len(rows) - 1) / 3)
+    tsne = TSNE(init="pca", perplexity=perplexity, random_state=seed, max_iter=500)
+    return rows, tsne.fit_transform(np.asarray(embedding, dtype=np.float32)[rows])
 
 
 def embedding_panels(
@@ -59,7 +64,7 @@ def _scatter(axis: Axes, coordinates: Float[np.ndarray, "cell 2"], values: Shape
             rasterized=True,
             linewidths=0,
         )
-    axis.set(xticks=[], yticks=[], xlabel="UMAP 1", ylabel="UMAP 2")
+    axis.set(xticks=[], yticks=[], xlabel="t-SNE 1", ylabel="t-SNE 2")
     axis.spines[["top", "right"]].set_visible(False)
     columns = 1 if len(shown) <= 14 else 2
     axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=7, markerscale=2.5, ncols=columns)
