@@ -50,18 +50,22 @@ def simulation_settings():
 
 
 def selected_variants():
-    """The variants to run, in the order of Table 1."""
-    known = overlay.list_variants(CONFIG)
+    """The variants to run, in the order of Table 1; `all` are those whose corpus the scale has."""
+    corpora = {name: tree["data"]["corpus"] for name, tree in EXPERIMENTS.items()}
     chosen = config["variants"]
-    chosen = (
-        list(known)
-        if chosen == "all"
-        else chosen.split(",") if isinstance(chosen, str) else chosen
-    )
-    unknown = sorted(set(chosen) - set(known))
+    if chosen == "all":
+        return [name for name, corpus in corpora.items() if CORPORA.get(corpus)]
+    chosen = chosen.split(",") if isinstance(chosen, str) else chosen
+    unknown = sorted(set(chosen) - set(corpora))
     if unknown:
-        raise WorkflowError(f"no variants {unknown}; known: {list(known)}")
-    return [name for name in known if name in chosen]
+        raise WorkflowError(f"no variants {unknown}; known: {list(corpora)}")
+    for name in chosen:
+        if not CORPORA.get(corpora[name]):
+            raise WorkflowError(
+                f"variant {name!r} is trained on corpus {corpora[name]!r}, which has no datasets at scale {config['scale']!r}; "
+                f"add it to `corpora` in config/scales/{config['scale']}.yaml"
+            )
+    return [name for name in corpora if name in chosen]
 
 
 def resolve_variants():
@@ -387,8 +391,8 @@ WORDS = {name: row.roles for name, row in DATASETS.items()}
 CORPORA = overlay.assign_datasets(SCALE["corpora"], WORDS, where=config["scale"])
 ROLES = overlay.assign_datasets(SCALE["roles"], WORDS, where=config["scale"])
 
-VARIANTS = selected_variants()
 EXPERIMENTS = resolve_variants()
+VARIANTS = selected_variants()
 TASKS = tasks.read_tasks(CONFIG, scale=config["scale"])["tasks"]
 JOBS = tasks.list_jobs(CONFIG, scale=config["scale"], roles=ROLES)
 BASELINES = {
