@@ -32,3 +32,5 @@ rule all:
         "results/table1_long.csv",
         "results/table1.html",
         "results/table1.pdf",
+        "results/table1_vs_paper.csv",
+        "results/table1_vs_paper.html",

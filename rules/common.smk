@@ -76,10 +76,14 @@ def resolve_variants():
         name: overlay.resolve(CONFIG, scale=config["scale"], variant=name)
         for name in overlay.list_variants(CONFIG)
     }
+    mistakes = {}
     for name, experiment in resolved.items():
         error = best_match(validator.iter_errors(experiment))
         if error:
-            raise WorkflowError(f"variant {name!r}, {error.json_path}: {error.message}")
+            mistakes.setdefault(f"{error.json_path}: {error.message}", []).append(name)
+    if mistakes:
+        lines = [f"variants {names}, {text}" for text, names in mistakes.items()]
+        raise WorkflowError("\n".join(lines))
     return resolved
 
 

@@ -25,6 +25,25 @@ rule table1:
         "../workflow/scripts/write_table1.py"
 
 
+rule compare_with_paper:
+    input:
+        table="results/{scale}/table1.csv",
+        paper="config/paper/table1.csv",
+    output:
+        csv="results/{scale}/table1_vs_paper.csv",
+        html=report(
+            "results/{scale}/table1_vs_paper.html",
+            caption="../workflow/report/table1_vs_paper.rst",
+            category="Table 1",
+        ),
+    log:
+        "results/{scale}/logs/compare_with_paper.log",
+    conda:
+        "../envs/scprint2.yaml"
+    script:
+        "../workflow/scripts/compare_with_paper.py"
+
+
 rule publish_table1:
     input:
         expand("results/{scale}/{{table}}", scale=config["scale"]),
@@ -33,7 +52,7 @@ rule publish_table1:
     log:
         "results/logs/publish_{table}.log",
     wildcard_constraints:
-        table=r"table1(_long)?\.(csv|html|pdf)",
+        table=r"table1(_long|_vs_paper)?\.(csv|html|pdf)",
     localrule: True
     conda:
         "../envs/scprint2.yaml"

@@ -36,7 +36,7 @@ def test_every_score_is_a_number_or_a_failure_with_its_reason(finished):
     columns = yaml.safe_load((finished / "config/tasks.yaml").read_text())["columns"]
     models = long[long["variant"] == "base"]
     assert set(columns) <= set(" ".join(models["column"]).split())
-    assert set(long["status"]) <= {"ok", "failed", "absent"}
+    assert set(long["status"]) <= {"ok", "failed", "not applicable"}
     assert (long.loc[long["status"] != "ok", "reason"] != "").all()
     assert (pd.to_numeric(long.loc[long["status"] == "ok", "value"], errors="coerce").notna()).all()
     assert (models["status"] == "ok").mean() > 0.5
