@@ -148,10 +148,12 @@ def test_cancelled_jobs_and_time_limits_change_nothing(tmp_path, slurm, undistur
 
 
 def test_gpu_jobs_go_to_the_gpu_partition_and_groups_take_one_gpu(slurm):
-    """Reads what Slurm kept of the run above: %P partition, %b generic resources, %k the rule."""
-    command = ["squeue", "--noheader", "--states", "all", "--format", "%P|%b|%j|%k"]
+    """Reads what Slurm kept of the run above; the comment holds the rule."""
+    widths = {"Partition": 16, "tres-per-job": 32, "Comment": 400}
+    layout = ",".join(f"{name}:{width}" for name, width in widths.items())
+    command = ["squeue", "--noheader", "--states", "all", "--Format", layout]
     printed = subprocess.run(command, env=os.environ | slurm, capture_output=True, text=True, check=True).stdout
-    rows = [line.split("|", 2) for line in printed.splitlines()]
+    rows = [(line[:16].strip(), line[16:48].strip(), line[48:].strip()) for line in printed.splitlines()]
     if not rows:
         pytest.skip("no jobs were run")
     on_gpu = [(resources, text) for partition, resources, text in rows if partition == "gpu"]
