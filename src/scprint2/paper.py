@@ -9,7 +9,7 @@ import pandas as pd
 
 from scprint2.plots.table import Display, DisplayCell, DisplayRow, DisplaySection, State
 from scprint2.table_cells import BASE, BASELINE
-from scprint2.table_page import GROUPS, WORTH
+from scprint2.table_page import GROUPS, WORTH, group_columns
 
 BELOW, INSIDE, ABOVE = "below", "inside", "above"
 UNPRINTED, NOT_RUN = "", "x"
@@ -130,15 +130,12 @@ def lay_out_comparison(compared: pd.DataFrame, *, scale: str) -> Display:
             for name, lines in part.groupby("name", sort=False)
         ]
         sections.append(DisplaySection(str(section), tuple(rows)))
-    groups: list[tuple[str, int]] = []
-    for group, _ in (GROUPS[column] for column in columns):
-        span = groups.pop()[1] if groups and groups[-1][0] == group else 0
-        groups.append((group, span + 1))
+    groups, headings = group_columns(columns)
     return Display(
         title="Table 1 beside the paper's",
         subtitle=f"scale {scale} · the paper's direction against base, then ours",
-        groups=tuple(groups),
-        columns=tuple(GROUPS[column][1] for column in columns),
+        groups=groups,
+        columns=headings,
         sections=tuple(sections),
         notes=_notes(compared, scale=scale),
         footnotes=(),

@@ -48,20 +48,26 @@ def lay_out(rows: Sequence[Row], cells: Cells, *, columns: Sequence[str], scale:
             title = f"{row.variant}, compared with {row.reference}, run {row.run_id}"
             lines.append(DisplayRow(shown, line, title))
         sections.append(DisplaySection("Baselines and controls" if name == BASELINE else name, tuple(lines)))
+    groups, headings = group_columns(columns)
+    return Display(
+        title="Table 1. The additive benchmark",
+        subtitle=f"scale {scale} · trained on {device or 'no device'} · {_count_seeds(rows)}",
+        groups=groups,
+        columns=headings,
+        sections=tuple(sections),
+        notes=_notes(scale),
+        footnotes=tuple((mark, text) for text, mark in footnotes.items()),
+    )
+
+
+def group_columns(columns: Sequence[str]) -> tuple[tuple[tuple[str, int], ...], tuple[str, ...]]:
+    """Headings of the groups of columns, each with how many columns it spans, and of the columns."""
     headings = [GROUPS.get(column, ("", column)) for column in columns]
     groups: list[tuple[str, int]] = []
     for group, _ in headings:
         span = groups.pop()[1] if groups and groups[-1][0] == group else 0
         groups.append((group, span + 1))
-    return Display(
-        title="Table 1. The additive benchmark",
-        subtitle=f"scale {scale} · trained on {device or 'no device'} · {_count_seeds(rows)}",
-        groups=tuple(groups),
-        columns=tuple(heading for _, heading in headings),
-        sections=tuple(sections),
-        notes=_notes(scale),
-        footnotes=tuple((mark, text) for text, mark in footnotes.items()),
-    )
+    return tuple(groups), tuple(heading for _, heading in headings)
 
 
 def render_html(display: Display) -> str:
