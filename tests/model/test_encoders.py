@@ -82,8 +82,8 @@ def test_a_learned_table_knows_nothing_of_the_given_one(context):
 def test_without_location_every_place_is_the_same(context):
     assert NoneConfig(kind="none").build(context)(torch.tensor([[1, 9]])).abs().max() == 0
     model, genes = make_model("no_gene_location").model, make_genes()
-    moved = dataclasses.replace(make_batch(genes, make_labels()))
-    assert torch.equal(model.identity_tokens(moved), model.gene_encoder(moved.genes))
+    batch = make_batch(genes, make_labels())
+    assert torch.equal(model.identity_tokens(batch), model.gene_encoder(batch.genes))
 
 
 # --- expression
