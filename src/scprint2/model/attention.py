@@ -11,6 +11,7 @@ from torch.nn.functional import pad, scaled_dot_product_attention
 from torch.utils.checkpoint import checkpoint
 
 from scprint2.config.node import Node
+from scprint2.model.kernels import HALF, Attend
 from scprint2.model.tokens import join
 
 SOFTPICK_EPSILON = 1e-6  # Zuhri et al. 2025; only rows whose logits are all about 0 feel it
@@ -105,10 +106,14 @@ class FullConfig(AttentionNode):
 
 
 class Full(MultiHead):
-    """Multi-head softmax attention by torch's fused kernels, without dropout on the attention matrix (D2).
+    """Multi-head softmax attention by a fused kernel, without dropout on the attention matrix (D2).
+
+    `flash` is flash-attn's function where it may be used (`kernels.place_kernel`); it knows no padding.
 
     Source: eq. 2.
     """
+
+    flash: Attend | None = None
 
     def mix(
         self,
@@ -119,6 +124,8 @@ class Full(MultiHead):
         padding: Bool[Tensor, "cell token"] | None,
     ) -> Float[Tensor, "cell head token head_dim"]:
         """Let every token look at every token that is not padding."""
+        if self.flash is not None and padding is None and query.dtype in HALF:
+            return self.flash(query, key, value)
         return scaled_dot_product_attention(query, key, value, attn_mask=visible(padding))
 
 
