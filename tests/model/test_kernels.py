@@ -54,7 +54,12 @@ def test_the_fastest_release_that_the_gpu_runs_is_chosen(changes, name):
         ({"head_dims": ()}, "the model has no full attention"),
         (
             {"capability": (7, 5), "installed": ("flash-attn 2",)},
-            "flash-attn 2 needs compute capability 8.0 to 99.9, this GPU has 7.5",
+            "flash-attn 2 needs compute capability 8.0 or more, this GPU has 7.5",
+        ),
+        (
+            {"capability": (8, 0), "installed": ("flash-attn 3", "flash-attn 4")},
+            "flash-attn 3 needs compute capability 9.0, this GPU has 8.0; "
+            "flash-attn 4 needs compute capability 9.0 to 10.9, this GPU has 8.0",
         ),
         (
             {"installed": ("flash-attn 2",), "head_dims": (64, 264)},
@@ -157,6 +162,39 @@ def test_a_kernel_that_cannot_be_imported_is_not_used(stand_in):
     kernel = place_kernel(layer, device=CPU, precision="bf16")
     assert layer.flash is None
     assert "flash-attn 2 does not work here (AttributeError: module 'flash_attn' has no attribute" in kernel.line
+
+
+@pytest.fixture
+def switch(monkeypatch):
+    """Torch's switch between its own kernel and flash-attn, without the kernels."""
+    state = {"on": None}
+    attention = kernels.torch_attention
+    monkeypatch.setattr(attention, "activate_flash_attention_impl", lambda name: state.update(on=name), raising=False)
+    monkeypatch.setattr(attention, "current_flash_attention_impl", lambda: state["on"], raising=False)
+    monkeypatch.setattr(attention, "restore_flash_attention_impl", lambda: state.update(on=None), raising=False)
+    monkeypatch.setattr(kernels, "describe_setting", lambda head_dims, **_: replace(HOPPER, head_dims=head_dims))
+    return state
+
+
+def test_where_torch_can_switch_its_own_attention_runs_flash_and_tries_it_first(switch):
+    layer = make_layer()
+    assert place_kernel(layer, device=CPU, precision="bf16").name == "flash-attn 3"
+    assert switch["on"] == "FA3"
+    assert layer.flash is None
+    with preferred_backends(torch.device("cuda")):
+        assert torch.nn.attention._cur_sdpa_kernel_backends(with_priority=True)[0] == SDPBackend.FLASH_ATTENTION
+
+
+def test_a_switch_that_fails_is_put_back(switch, monkeypatch):
+    def fail(*_, **__):
+        raise OSError("no such instruction")
+
+    monkeypatch.setattr(kernels, "probe", fail)
+    kernel = place_kernel(make_layer(), device=CPU, precision="bf16")
+    assert switch["on"] is None
+    assert kernel.name == "torch, cuDNN first"
+    assert "flash-attn 3 does not work here (OSError: no such instruction)" in kernel.line
+    assert kernel.line.count("does not work here") == 3
 
 
 def test_on_the_cpu_nothing_changes():

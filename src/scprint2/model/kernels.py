@@ -25,7 +25,6 @@ NOT_INSTALLED = "not installed, extras `gpu` and `fa4` bring it"
 REST = [SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
 FLASH_FIRST = [SDPBackend.FLASH_ATTENTION, SDPBackend.CUDNN_ATTENTION, *REST]
 CUDNN_FIRST = [SDPBackend.CUDNN_ATTENTION, SDPBackend.FLASH_ATTENTION, *REST]  # about 90 % of flash-attn 3 on Hopper
-FAILURES = (ImportError, OSError, RuntimeError, TypeError, ValueError, AttributeError, AssertionError)
 PROBE_TOLERANCE = 0.05  # bf16 has 8 bits; values and gradients of the probe are about 1
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -33,10 +32,12 @@ Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Flash:
-    """A release of flash-attn, the GPUs (compute capability `least` to `most`) and the widest heads that it runs on.
+    """A release of flash-attn, and the widest heads that it takes.
 
     Attributes
     ----------
+    least, most
+        Compute capabilities of the GPUs that it runs on; None for any later one.
     packages
         Names under which it may be installed.
     switch
@@ -48,7 +49,7 @@ class Flash:
     name: str
     packages: tuple[str, ...]
     least: tuple[int, int]
-    most: tuple[int, int]
+    most: tuple[int, int] | None
     head_dim: int
     switch: str | None
     module: str | None
@@ -57,7 +58,7 @@ class Flash:
 FLASHES = (  # the fastest first
     Flash("flash-attn 3", ("flash-attn-3", "flashattn-hopper"), HOPPER, HOPPER, 256, "FA3", "flash_attn_interface"),
     Flash("flash-attn 4", ("flash-attn-4",), HOPPER, (10, 9), 128, "FA4", None),
-    Flash("flash-attn 2", ("flash-attn",), (8, 0), (99, 9), 256, None, "flash_attn"),
+    Flash("flash-attn 2", ("flash-attn",), (8, 0), None, 256, None, "flash_attn"),
 )
 
 
@@ -129,8 +130,9 @@ def _common_obstacle(setting: Setting) -> str | None:
 
 def _obstacle(flash: Flash, setting: Setting) -> str | None:
     capability = setting.capability or (0, 0)
-    if not flash.least <= capability <= flash.most:
-        limits = "{}.{} to {}.{}".format(*flash.least, *flash.most)
+    if capability < flash.least or (flash.most is not None and capability > flash.most):
+        least, most = (limit and "{}.{}".format(*limit) for limit in (flash.least, flash.most))
+        limits = f"{least} or more" if most is None else least if most == least else f"{least} to {most}"
         return f"needs compute capability {limits}, this GPU has {capability[0]}.{capability[1]}"
     unfit = [width for width in setting.head_dims if width > flash.head_dim or width % HEAD_DIM_STEP]
     if unfit:
@@ -150,6 +152,7 @@ class TakesFlash(Protocol):
 
 def place_kernel(model: nn.Module, *, device: torch.device, precision: str) -> Kernel:
     """Choose once for a model on its device, try the kernel, and give it to all layers of full attention."""
+    _switch_back()  # what an earlier model of this process chose
     layers = [layer for layer in model.modules() if isinstance(layer, TakesFlash)]
     setting = describe_setting(tuple(sorted({layer.head_dim for layer in layers})), device=device, precision=precision)
     while (kernel := choose_kernel(setting)).flash is not None:
@@ -157,7 +160,7 @@ def place_kernel(model: nn.Module, *, device: torch.device, precision: str) -> K
             attend, switched = bring_in(kernel.flash, can_switch=setting.can_switch)
             for head_dim in setting.head_dims:
                 probe(attend, head_dim=head_dim, device=device)
-        except FAILURES as error:  # a build for another GPU or another torch: the reason is in the log line
+        except Exception as error:  # noqa: BLE001  (whatever a foreign build or compiler raises is the reason in the log line)
             _switch_back()
             problem = f"does not work here ({type(error).__name__}: {str(error).partition(chr(10))[0]})"
             setting = replace(setting, failures={**setting.failures, kernel.flash.name: problem})
