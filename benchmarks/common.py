@@ -4,7 +4,7 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 
 PACKAGES = ("numpy", "scipy", "torch", "anndata")
@@ -28,7 +28,7 @@ def describe_machine() -> dict:
     }
 
 
-def interleave(candidates: dict[str, Callable[[int], object]], *, repeats: dict[str, int]) -> dict[str, dict]:
+def interleave(candidates: Mapping[str, Callable[[int], object]], *, repeats: Mapping[str, int]) -> dict[str, dict]:
     """Time each candidate in three rounds, one after the other in every round, after one call to warm up.
 
     A candidate is called with 0, 1, … `repeats` - 1. Wall seconds and the processor seconds of the calling thread, per call;

@@ -1,6 +1,6 @@
 """The whole configuration tree, and the model, views and losses that it describes."""
 
-from typing import Annotated, Any, Protocol, runtime_checkable
+from typing import Annotated, Any, Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -104,20 +104,25 @@ def build(
     labels: LabelVocabulary,
     gene_embedding: Float[Tensor, "vocabulary dim"],
     seed: int,
+    tables: Literal["files", "weights"] = "files",
 ) -> TrainingModel:
     """Make the model with its views and losses; the initial weights depend on the seed and each parameter's name only.
+
+    `tables` is "weights" where those of a stored model follow, which bring what was read from files.
 
     Raises
     ------
     ValueError
-        If the gene embedding does not fit the vocabulary and the width of the model.
+        If the gene embedding does not fit the vocabulary and the width of the model, or a file is missing or wrong.
     """
     expected = (len(genes), experiment.model.dim)
     if tuple(gene_embedding.shape) != expected:
         raise ValueError(
             f"the gene embedding has shape {tuple(gene_embedding.shape)}; the model needs {expected} (gene, dim)"
         )
-    context = BuildContext(dim=experiment.model.dim, genes=genes, labels=labels, gene_embedding=gene_embedding)
+    context = BuildContext(
+        dim=experiment.model.dim, genes=genes, labels=labels, gene_embedding=gene_embedding, tables=tables
+    )
     return TrainingModel(experiment, context, seed=seed)
 
 

@@ -45,6 +45,13 @@ def test_an_untrained_model_has_no_speed():
     assert summary["seconds"] == 0
 
 
+def test_the_kernel_of_attention_stands_beside_the_hardware():
+    meter = CostMeter(CPU, kernel="flash-attn 3")
+    summary = meter.summary(step=0, steps_per_epoch=100)
+    assert summary["attention_kernel"] == "flash-attn 3"
+    assert {segment["attention_kernel"] for segment in summary["segments"]} == {"flash-attn 3"}
+
+
 def test_memory_and_hardware_are_those_of_this_machine():
     block = bytearray(200_000_000)
     assert peak_memory_bytes(CPU) > len(block)

@@ -11,7 +11,7 @@ from scprint2.training.step import Numerics, Trainer, choose_numerics, compile_m
 from tests.helpers import make_batch, make_genes, make_labels, make_model
 from tests.training import tiny
 
-CPU = Numerics(torch.device("cpu"), "fp32", cudnn_first=False)
+CPU = Numerics(torch.device("cpu"), "fp32")
 TRAINING = TrainingConfig.model_validate(
     {
         "batch_size": 6,
@@ -235,7 +235,7 @@ def test_in_bf16_the_loss_stays_close_and_weights_and_gradients_are_fp32():
     model, batch = make_model(), make_batch(make_genes(), make_labels())
     model.eval()
     expected, _ = model(batch, step=0, seed=0)
-    with Numerics(torch.device("cpu"), "bf16", cudnn_first=False).context():
+    with Numerics(torch.device("cpu"), "bf16").context():
         total, _ = model(batch, step=0, seed=0)
     assert total.dtype == torch.float32
     assert total.item() == pytest.approx(expected.item(), rel=1e-2)

@@ -1,6 +1,7 @@
 """Slot `attention`: how tokens look at each other."""
 
 import math
+from pathlib import Path
 from typing import Annotated, Literal
 
 import torch
@@ -10,88 +11,15 @@ from torch import Tensor, nn
 from torch.nn.functional import pad, scaled_dot_product_attention
 from torch.utils.checkpoint import checkpoint
 
-from scprint2.config.node import Node
-from scprint2.model.tokens import join
+from scprint2.model.context import BuildContext
+from scprint2.model.kernels import HALF, Attend
+from scprint2.model.multi_head import AttentionNode, MultiHead, visible
+from scprint2.model.prior import Prior, empty_prior, read_prior
+from scprint2.model.tokens import Latents
 
 SOFTPICK_EPSILON = 1e-6  # Zuhri et al. 2025; only rows whose logits are all about 0 feel it
 ROWS = 256  # of the softpick matrix at a time: 0.6 GB a tensor at 64 cells x 4 heads x 2,200 genes
 GOLDEN_RATIO = (1 + math.sqrt(5)) / 2  # its multiples modulo 1 are spread evenly, however many are taken
-
-
-class AttentionNode(Node):
-    """An attention of one kind; most have no latents."""
-
-    def build_latents(self, dim: int) -> "NoLatents | Latents":
-        """Make the tokens that the attention brings into the trunk."""
-        return NoLatents()
-
-
-class NoLatents(nn.Module):
-    """Only the tokens that enter the trunk go through it."""
-
-    def forward(
-        self, tokens: Float[Tensor, "cell token dim"], padding: Bool[Tensor, "cell token"] | None
-    ) -> tuple[Float[Tensor, "cell token dim"], Bool[Tensor, "cell token"] | None]:
-        """Return the input."""
-        return tokens, padding
-
-
-class Latents(nn.Module):
-    """Learned tokens that go through the trunk before the others, so that each layer updates them."""
-
-    def __init__(self, number: int, dim: int):
-        super().__init__()
-        self.tokens = nn.Parameter(torch.zeros(number, dim))
-
-    def forward(
-        self, tokens: Float[Tensor, "cell token dim"], padding: Bool[Tensor, "cell token"] | None
-    ) -> tuple[Float[Tensor, "cell all dim"], Bool[Tensor, "cell all"] | None]:
-        """Put them before the tokens."""
-        return join(self.tokens.expand(len(tokens), -1, -1), tokens, padding=padding)
-
-
-class MultiHead(nn.Module):
-    """Queries, keys and values by head; `mix`, of each kind of attention, says how values are mixed."""
-
-    def __init__(self, dim: int, *, heads: int, kv_heads: int):
-        super().__init__()
-        self.heads, self.kv_heads, self.head_dim = heads, kv_heads, dim // heads
-        self.inputs = nn.Linear(dim, (heads + 2 * kv_heads) * self.head_dim)
-        self.output = nn.Linear(dim, dim)
-
-    def forward(
-        self, tokens: Float[Tensor, "cell token dim"], padding: Bool[Tensor, "cell token"] | None
-    ) -> Float[Tensor, "cell token dim"]:
-        """Let tokens look at tokens that are not padding."""
-        query, key, value = self.project(tokens)
-        mixed = self.mix(query, key, value, padding=padding)
-        return self.output(mixed.transpose(1, 2).flatten(2))
-
-    def mix(
-        self,
-        query: Float[Tensor, "cell head token head_dim"],
-        key: Float[Tensor, "cell head token head_dim"],
-        value: Float[Tensor, "cell head token head_dim"],
-        *,
-        padding: Bool[Tensor, "cell token"] | None,
-    ) -> Float[Tensor, "cell head token head_dim"]:
-        """Return a mixture of values for each token."""
-        raise NotImplementedError
-
-    def project(self, tokens: Float[Tensor, "cell token dim"]) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys and values, each [cell, head, token, head_dim]; shared key heads are repeated."""
-        parts = self.inputs(tokens).unflatten(-1, (-1, self.head_dim))
-        split = parts.split([self.heads, self.kv_heads, self.kv_heads], dim=2)
-        query, key, value = (part.transpose(1, 2) for part in split)
-        share = self.heads // self.kv_heads
-        if share > 1:
-            key, value = key.repeat_interleave(share, dim=1), value.repeat_interleave(share, dim=1)
-        return query, key, value
-
-    def queries_and_keys(self, tokens: Float[Tensor, "cell token dim"]) -> tuple[Tensor, Tensor]:
-        """Queries and keys, from which gene networks are read."""
-        query, key, _ = self.project(tokens)
-        return query, key
 
 
 class FullConfig(AttentionNode):
@@ -105,10 +33,14 @@ class FullConfig(AttentionNode):
 
 
 class Full(MultiHead):
-    """Multi-head softmax attention by torch's fused kernels, without dropout on the attention matrix (D2).
+    """Multi-head softmax attention by a fused kernel, without dropout on the attention matrix (D2).
+
+    `flash` is flash-attn's function where it may be used (`kernels.place_kernel`); it knows no padding.
 
     Source: eq. 2.
     """
+
+    flash: Attend | None = None
 
     def mix(
         self,
@@ -119,7 +51,70 @@ class Full(MultiHead):
         padding: Bool[Tensor, "cell token"] | None,
     ) -> Float[Tensor, "cell head token head_dim"]:
         """Let every token look at every token that is not padding."""
+        if self.flash is not None and padding is None and query.dtype in HALF:
+            return self.flash(query, key, value)
         return scaled_dot_product_attention(query, key, value, attn_mask=visible(padding))
+
+
+class BiasedConfig(AttentionNode):
+    """Softmax attention with a prior of regulation added to its logits.
+
+    `prior` is a table of pairs of genes (path from the folder where the training runs), `regulator` the side of the attention
+    on which the regulator stands, `scale` what the prior is multiplied by at first.
+    """
+
+    kind: Literal["biased"]
+    prior: str
+    regulator: Literal["query", "key"]
+    scale: float
+
+    def build(self, dim: int, *, heads: int, kv_heads: int) -> "Biased":
+        """Make the module."""
+        return Biased(self, dim, heads=heads, kv_heads=kv_heads)
+
+    def build_prior(self, context: BuildContext) -> Prior:
+        """Read the table; that of a stored model comes with its weights."""
+        if context.tables == "weights":
+            return empty_prior(context.genes)
+        return read_prior(Path(self.prior), context.genes, regulator=self.regulator)
+
+
+class Biased(MultiHead):
+    """softmax(Q Kᵀ / √d + s M) V with M the prior, zero where a token is no gene, and s a learned number for each head.
+
+    The biased logits, cell x head x token x token, are computed again for the gradient and not kept. Queries and keys, from
+    which networks are read, do not hold M: a network shows what was learned beside the prior.
+
+    Source: "Biased attention", where s is 1.
+    """
+
+    def __init__(self, config: BiasedConfig, dim: int, *, heads: int, kv_heads: int):
+        super().__init__(dim, heads=heads, kv_heads=kv_heads)
+        self.first_scale = config.scale
+        self.scale = nn.Parameter(torch.zeros(heads))
+
+    def set_initial_values(self, rng: torch.Generator) -> None:
+        """Start with the scale of the configuration."""
+        self.scale.fill_(self.first_scale)
+
+    def forward(
+        self,
+        tokens: Float[Tensor, "cell token dim"],
+        padding: Bool[Tensor, "cell token"] | None,
+        *,
+        prior: Float[Tensor, "cell 1 token token"] | None = None,
+    ) -> Float[Tensor, "cell token dim"]:
+        """Let every token look at every token that is not padding, at what the prior names more than at others."""
+        assert prior is not None, "biased attention needs the prior of the trunk"
+        parts = (*self.project(tokens), prior, visible(padding))
+        mixed = checkpoint(self._mix, *parts, use_reentrant=False, preserve_rng_state=False)
+        return self.output(mixed.transpose(1, 2).flatten(2))  # pyright: ignore[reportAttributeAccessIssue]
+
+    def _mix(self, query: Tensor, key: Tensor, value: Tensor, prior: Tensor, shown: Tensor | None) -> Tensor:
+        bias = (self.scale[:, None, None] * prior).to(query.dtype)
+        if shown is not None:
+            bias = bias.masked_fill(~shown, -torch.inf)
+        return scaled_dot_product_attention(query, key, value, attn_mask=bias)
 
 
 class SoftpickConfig(AttentionNode):
@@ -347,9 +342,6 @@ class CrissCross(MultiHead):
         )
 
 
-def visible(padding: Bool[Tensor, "cell token"] | None) -> Bool[Tensor, "cell 1 1 token"] | None:
-    """Return which keys a query may see."""
-    return None if padding is None else ~padding[:, None, None, :]
-
-
-AttentionConfig = Annotated[FullConfig | SoftpickConfig | HyperConfig | CrissCrossConfig, Field(discriminator="kind")]
+AttentionConfig = Annotated[
+    FullConfig | BiasedConfig | SoftpickConfig | HyperConfig | CrissCrossConfig, Field(discriminator="kind")
+]

@@ -13,7 +13,7 @@ from scprint2.model.cell_pooling import ClassTokens
 from scprint2.model.context import BuildContext
 from scprint2.model.expression_decoders import ExpressionDecoder, zinb_output
 from scprint2.model.outputs import ExpressionOutput
-from scprint2.model.trunk import Trunk
+from scprint2.model.trunk import RunTrunk
 from scprint2.model.xpressor import XPressor
 
 
@@ -22,7 +22,7 @@ class DecodingParts:
     """The parts of the model that a cell decoder may use."""
 
     pooling: ClassTokens | XPressor
-    trunk: Trunk
+    trunk: RunTrunk
     expression: ExpressionDecoder
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from scprint2.config.node import Node
 from scprint2.model.context import BuildContext
 from scprint2.model.tokens import join
-from scprint2.model.trunk import Trunk, TrunkConfig
+from scprint2.model.trunk import RunTrunk, TrunkConfig
 from scprint2.model.xpressor import XPressorConfig
 
 
@@ -42,7 +42,7 @@ class ClassTokens(nn.Module):
         return join(self.tokens.expand(len(genes), -1, -1), genes, padding=padding)
 
     def encode(
-        self, genes: Float[Tensor, "cell gene dim"], *, trunk: Trunk, padding: Bool[Tensor, "cell gene"] | None
+        self, genes: Float[Tensor, "cell gene dim"], *, trunk: RunTrunk, padding: Bool[Tensor, "cell gene"] | None
     ) -> tuple[Float[Tensor, "cell token dim"], Float[Tensor, "cell gene dim"]]:
         """Return cell embeddings and output embeddings of the genes."""
         outputs = trunk(*self.start(genes, padding=padding))
@@ -53,7 +53,7 @@ class ClassTokens(nn.Module):
         cells: Float[Tensor, "cell token dim"],
         genes: Float[Tensor, "cell gene dim"],
         *,
-        trunk: Trunk,
+        trunk: RunTrunk,
         padding: Bool[Tensor, "cell gene"] | None,
     ) -> Float[Tensor, "cell gene dim"]:
         """Run the trunk again on [cell embeddings; genes without expression]."""

@@ -56,7 +56,7 @@ class ScPrint2(nn.Module):
         self.gene_encoder = config.gene_encoder.build(context)
         self.position_encoder = config.position_encoder.build(context)
         self.expression_encoder = config.expression_encoder.build(context)
-        self.trunk = config.trunk.build(context.dim)
+        self.trunk = config.trunk.build(context.dim, context=context)
         self.cell_pooling = config.cell_pooling.build(context, trunk=config.trunk)
         self.compressor = config.compressor.build(context, dim=self.cell_pooling.dim)
         self.expression_decoder = config.expression_decoder.build(context)
@@ -87,7 +87,7 @@ class ScPrint2(nn.Module):
         """
         depth, library = requested_counts(batch, depth=depth, library=library)
         cells, genes = self.cell_pooling.encode(
-            self.gene_tokens(batch, hidden=hidden), trunk=self.trunk, padding=batch.padding
+            self.gene_tokens(batch, hidden=hidden), trunk=self.trunk.over(batch.genes), padding=batch.padding
         )
         compressed = self.compressor(cells)
         return CellOutput(
@@ -109,7 +109,9 @@ class ScPrint2(nn.Module):
     ) -> ExpressionOutput:
         """Regenerate the expression of a batch's genes from cell embeddings; its counts are not read, but for their total."""
         depth, library = requested_counts(batch, depth=depth, library=library)
-        parts = DecodingParts(pooling=self.cell_pooling, trunk=self.trunk, expression=self.expression_decoder)
+        parts = DecodingParts(
+            pooling=self.cell_pooling, trunk=self.trunk.over(batch.genes), expression=self.expression_decoder
+        )
         return self.cell_decoder(
             cells, self.identity_tokens(batch), depth=depth, library=library, padding=batch.padding, parts=parts
         )
@@ -143,10 +145,11 @@ class ScPrint2(nn.Module):
         genes = batch.genes.shape[1]
         tokens, padding = self.cell_pooling.start(self.gene_tokens(batch), padding=batch.padding)
         tokens, padding = self.trunk.latents(tokens, padding)
+        prior = self.trunk.prior(batch.genes, tokens=tokens.shape[1])
         for block in cast(Iterable[Block], self.trunk.blocks):
             query, key = block.attention.queries_and_keys(block.norm_1(tokens))
             yield query[:, :, -genes:], key[:, :, -genes:]
-            tokens = block(tokens, padding)
+            tokens = block(tokens, padding, prior=prior)
 
 
 def requested_counts(

@@ -1,16 +1,20 @@
 """The trunk: pre-norm transformer blocks."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from pydantic import Field
 from torch import Tensor, nn
 
 from scprint2.config.node import Node
 from scprint2.model.attention import AttentionConfig
+from scprint2.model.context import BuildContext
+from scprint2.model.prior import NoPrior, Prior
 
 Crossing = Callable[[Tensor], Tensor]
+RunTrunk = Callable[..., Tensor]  # a trunk, or one that was told the genes of its tokens
 
 
 class TrunkConfig(Node):
@@ -24,9 +28,9 @@ class TrunkConfig(Node):
     stochastic_depth: float = Field(ge=0, lt=1)
     attention: AttentionConfig
 
-    def build(self, dim: int) -> "Trunk":
-        """Make the module."""
-        return Trunk(self, dim)
+    def build(self, dim: int, *, context: BuildContext | None = None) -> "Trunk":
+        """Make the module; without a context it has no prior."""
+        return Trunk(self, dim, prior=NoPrior() if context is None else self.attention.build_prior(context))
 
 
 class Trunk(nn.Module):
@@ -35,8 +39,9 @@ class Trunk(nn.Module):
     Source: "Trunk".
     """
 
-    def __init__(self, config: TrunkConfig, dim: int):
+    def __init__(self, config: TrunkConfig, dim: int, *, prior: NoPrior | Prior):
         super().__init__()
+        self.prior = prior
         self.latents = config.attention.build_latents(dim)
         self.blocks = nn.ModuleList(Block(config, dim, layer=layer) for layer in range(config.layers))
         self.norm = nn.LayerNorm(dim)
@@ -47,18 +52,25 @@ class Trunk(nn.Module):
         padding: Bool[Tensor, "cell token"] | None,
         *,
         crossings: Sequence[Crossing] = (),
+        genes: Int[Tensor, "cell gene"] | None = None,
     ) -> Float[Tensor, "cell token dim"]:
         """Run all blocks; latents of the attention are there in between only.
 
-        `crossings`, one for each block, come before them and tell the tokens of others.
+        `crossings`, one for each block, come before them and tell the tokens of others. `genes` are those of the last tokens;
+        only a prior reads them.
         """
         given = tokens.shape[1]
         tokens, padding = self.latents(tokens, padding)
+        prior = self.prior(genes, tokens=tokens.shape[1])
         for layer, block in enumerate(self.blocks):
             if crossings:
                 tokens = crossings[layer](tokens)
-            tokens = block(tokens, padding)
+            tokens = block(tokens, padding, prior=prior)
         return self.norm(tokens[:, -given:])
+
+    def over(self, genes: Int[Tensor, "cell gene"]) -> RunTrunk:
+        """Return the trunk for tokens that end with these genes."""
+        return self if isinstance(self.prior, NoPrior) else partial(self, genes=genes)
 
 
 class Block(nn.Module):
@@ -75,10 +87,14 @@ class Block(nn.Module):
         self.branch = Branch(dropout=config.dropout, drop_path=config.stochastic_depth * layer)
 
     def forward(
-        self, tokens: Float[Tensor, "cell token dim"], padding: Bool[Tensor, "cell token"] | None
+        self,
+        tokens: Float[Tensor, "cell token dim"],
+        padding: Bool[Tensor, "cell token"] | None,
+        *,
+        prior: Float[Tensor, "cell 1 token token"] | None = None,
     ) -> Float[Tensor, "cell token dim"]:
         """Update the tokens."""
-        tokens = tokens + self.branch(self.attention(self.norm_1(tokens), padding))
+        tokens = tokens + self.branch(self.attention(self.norm_1(tokens), padding, prior=prior))
         return tokens + self.branch(self.mlp(self.norm_2(tokens)))
 
 

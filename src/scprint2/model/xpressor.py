@@ -12,7 +12,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from scprint2.config.node import Node
 from scprint2.model.attention import FullConfig
 from scprint2.model.context import BuildContext
-from scprint2.model.trunk import Branch, Crossing, Trunk, TrunkConfig
+from scprint2.model.trunk import Branch, Crossing, RunTrunk, TrunkConfig
 
 
 class XPressorConfig(Node):
@@ -62,7 +62,7 @@ class XPressor(nn.Module):
         return genes, padding
 
     def encode(
-        self, genes: Float[Tensor, "cell gene dim"], *, trunk: Trunk, padding: Bool[Tensor, "cell gene"] | None
+        self, genes: Float[Tensor, "cell gene dim"], *, trunk: RunTrunk, padding: Bool[Tensor, "cell gene"] | None
     ) -> tuple[Float[Tensor, "cell token width"], Float[Tensor, "cell gene dim"]]:
         """Return cell embeddings and output embeddings of the genes (eqs. 5 and 6)."""
         outputs = trunk(genes, padding)
@@ -74,7 +74,7 @@ class XPressor(nn.Module):
         cells: Float[Tensor, "cell token width"],
         genes: Float[Tensor, "cell gene dim"],
         *,
-        trunk: Trunk,
+        trunk: RunTrunk,
         padding: Bool[Tensor, "cell gene"] | None,
     ) -> Float[Tensor, "cell gene dim"]:
         """Run the trunk again on genes without expression, which read the cell embeddings (eq. 7)."""

@@ -1,7 +1,6 @@
 """Cells of an AnnData through a trained model: batches that a model understands, run on its device."""
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
 from typing import TypeVar
 
 import numpy as np
@@ -19,6 +18,7 @@ from scprint2.data.neighbors import fill_neighbors
 from scprint2.data.shard import Rows
 from scprint2.data.vocabulary import UNKNOWN
 from scprint2.training.checkpoint import PretrainedModel
+from scprint2.training.step import Numerics
 
 Result = TypeVar("Result")
 SMALLEST_SHARE = 16  # a batch is halved at most until it has a 16th of the cells asked for
@@ -130,7 +130,7 @@ def run(
     while start < len(reader.rows):
         rows = reader.rows[start : start + size]
         try:
-            with torch.inference_mode(), _precision(reader.device):
+            with torch.inference_mode(), inference_numerics(reader.device).context():
                 result = step(reader.batch(rows, selector))
         except torch.OutOfMemoryError:
             if size // 2 < max(batch_size // SMALLEST_SHARE, 1):
@@ -154,5 +154,6 @@ def add_neighbors(adata: AnnData, *, components: int) -> None:
     adata.obsm["neighbor"], adata.obsm["neighbor_distance"] = found.index, found.distance
 
 
-def _precision(device: torch.device) -> AbstractContextManager:
-    return torch.autocast("cuda", dtype=torch.bfloat16) if device.type == "cuda" else nullcontext()
+def inference_numerics(device: torch.device) -> Numerics:
+    """Return the precision of inference: bf16 on a GPU, whatever the model was trained in."""
+    return Numerics(device, "bf16" if device.type == "cuda" else "fp32")

@@ -16,9 +16,11 @@ from scprint2.baselines import BASELINES
 from scprint2.baselines.training_cells import TrainingCells
 from scprint2.config.node import Node
 from scprint2.data.corpus import Corpus
+from scprint2.model.kernels import place_kernel
 from scprint2.tasks.annotate import AnnotateSettings, predict_cell_types
 from scprint2.tasks.denoise import DenoiseSettings, predict_denoised
 from scprint2.tasks.embed import EmbedSettings, predict_embedding
+from scprint2.tasks.inference import inference_numerics
 from scprint2.tasks.networks import NetworkSettings, predict_networks
 from scprint2.tasks.predictions import write_prediction
 from scprint2.training.checkpoint import PretrainedModel, load_model
@@ -79,7 +81,11 @@ def load_method(*, model: Path | None, baseline: str | None, corpus: Path | None
         raise ValueError("give either a model folder or the name of a baseline")
     if model is not None:
         device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-        return Method(str(model), load_model(model, device), MODEL_TASKS)
+        pretrained = load_model(model, device)
+        numerics = inference_numerics(torch.device(device))
+        kernel = place_kernel(pretrained.model, device=numerics.device, precision=numerics.precision)
+        LOG.info(kernel.line)
+        return Method(str(model), pretrained, MODEL_TASKS)
     tasks = {task: entries[str(baseline)] for task, entries in BASELINES.items() if baseline in entries}
     if baseline is None or not tasks or corpus is None:
         known = sorted(name for entries in BASELINES.values() for name in entries)

@@ -313,7 +313,8 @@ def load_model(folder: str | Path, device: str | torch.device = "cpu") -> Pretra
     genes, labels = GeneVocabulary.from_json(vocabulary["genes"]), LabelVocabulary.from_json(vocabulary["labels"])
     experiment = Experiment.model_validate(read_json(folder / "experiment.json"))
     placeholder = torch.zeros(len(genes), experiment.model.dim)
-    model = build(experiment, genes=genes, labels=labels, gene_embedding=placeholder, seed=0).model
+    built = build(experiment, genes=genes, labels=labels, gene_embedding=placeholder, seed=0, tables="weights")
+    model = built.model
     try:
         model.load_state_dict(weights, strict=True)
     except RuntimeError as error:

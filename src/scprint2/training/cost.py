@@ -41,10 +41,13 @@ def peak_memory_bytes(device: torch.device) -> int:
 class CostMeter:
     """Adds up the cost of a training over all processes that worked on it.
 
-    Time is counted between a `start` and the next `add_*`: what lies outside (saving, starting up) is not.
+    Time is counted between a `start` and the next `add_*`: what lies outside (saving, starting up) is not. `kernel` is the one
+    of attention.
     """
 
-    def __init__(self, device: torch.device, *, saved: Mapping[str, Any] | None = None, step: int = 0) -> None:
+    def __init__(
+        self, device: torch.device, *, kernel: str | None = None, saved: Mapping[str, Any] | None = None, step: int = 0
+    ) -> None:
         saved = saved or {}
         self._device = device
         self._sums = {name: saved.get(name, zero) for name, zero in ZERO.items()}
@@ -55,6 +58,7 @@ class CostMeter:
             "process": os.getpid(),
             "job": os.environ.get("SLURM_JOB_ID"),
             "device": device_name(device),
+            "attention_kernel": kernel,
             "first_step": step,
         }
         self._begin = self._mark = time.monotonic()
@@ -116,6 +120,7 @@ class CostMeter:
             "seconds_per_epoch": seconds / steps * steps_per_epoch if steps else None,
             "peak_memory_bytes": self._peak,
             "device": self._segment["device"],
+            "attention_kernel": self._segment["attention_kernel"],
             "torch_version": torch.__version__,
             "segments": state["segments"],
         }

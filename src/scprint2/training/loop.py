@@ -143,6 +143,7 @@ class Pretraining:
         self.model.to(self.numerics.device)
         self.report = ProgressReport(total_steps=self.training.epochs * self.training.steps_per_epoch)
         self.trainer = Trainer(self.model, self.training, numerics=self.numerics, seed=seed, say=self.report.say)
+        self.report.say(self.trainer.kernel.line)
         self.names = ("loss", *self.trainer.terms, "gradient_norm")
         self.corpus_sha256 = corpus_sha256(corpus)
         key = run_key(
@@ -168,7 +169,8 @@ class Pretraining:
         self.interval: list[list[float]] = [list(row) for row in state.get("interval", [])]
         self.guard = FiniteGuard(**state.get("skipped", {}))
         self.trainer.micro_batches = int(state.get("micro_batches", 1))
-        self.meter = CostMeter(self.numerics.device, saved=state.get("cost"), step=self.step)
+        kernel = self.trainer.kernel.name
+        self.meter = CostMeter(self.numerics.device, kernel=kernel, saved=state.get("cost"), step=self.step)
         self.saved: tuple[int, int] | None = None
         if checkpoint is not None:
             self.model.model.load_state_dict(checkpoint.model, strict=True)

@@ -9,20 +9,14 @@ from typing import Protocol, runtime_checkable
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from scprint2.data.batch import CellBatch
+from scprint2.model.kernels import place_kernel, preferred_backends
 from scprint2.randomness import stream_seed
 from scprint2.training.schedule import TrainingConfig
 
 HALVINGS = 4
 RECOMPILATIONS = 64  # training and evaluation, with and without gradient, for each number of neighbors
-CUDNN_FIRST = [
-    SDPBackend.CUDNN_ATTENTION,
-    SDPBackend.FLASH_ATTENTION,
-    SDPBackend.EFFICIENT_ATTENTION,
-    SDPBackend.MATH,
-]
 VALIDATION_SEED = stream_seed("validation")  # the same views of the validation cells in every training
 
 
@@ -57,19 +51,16 @@ class Loss(Protocol):
 
 @dataclass(frozen=True)
 class Numerics:
-    """In which precision and by which kernels a model runs on a device.
+    """In which precision a model runs on a device.
 
     Attributes
     ----------
     precision
         "bf16" (autocast; weights, losses and optimizer in fp32) or "fp32".
-    cudnn_first
-        Whether attention prefers cuDNN, which is the fastest on compute capability 9.0.
     """
 
     device: torch.device
     precision: str
-    cudnn_first: bool
 
     @contextmanager
     def context(self) -> Iterator[None]:
@@ -77,8 +68,7 @@ class Numerics:
         with ExitStack() as stack:
             if self.precision == "bf16":
                 stack.enter_context(torch.autocast(self.device.type, torch.bfloat16))
-            if self.cudnn_first:
-                stack.enter_context(sdpa_kernel(CUDNN_FIRST, set_priority=True))
+            stack.enter_context(preferred_backends(self.device))
             yield
 
 
@@ -97,13 +87,11 @@ def choose_numerics(device: str, *, precision: str) -> Numerics:
             f"device {device!r} is not available; allowed here: auto, cpu" + ", cuda" * torch.cuda.is_available()
         )
     chosen = torch.device(device)
-    if chosen.type == "cpu":
-        return Numerics(chosen, "fp32", cudnn_first=False)
-    return Numerics(chosen, precision, cudnn_first=torch.cuda.get_device_capability(chosen) == (9, 0))
+    return Numerics(chosen, "fp32" if chosen.type == "cpu" else precision)
 
 
 class Trainer:
-    """Updates the weights of a model; holds the optimizer and the size of a micro-batch.
+    """Updates the weights of a model; holds the optimizer, the kernel of attention and the size of a micro-batch.
 
     Parameters
     ----------
@@ -130,6 +118,7 @@ class Trainer:
             weight_decay=optimizer.weight_decay,
             fused=True,  # on the CPU, too: only the fused one can skip an update by a flag on the device
         )
+        self.kernel = place_kernel(model.model, device=numerics.device, precision=numerics.precision)
         self._compiled = numerics.device.type == "cuda"
         if self._compiled:
             compile_model(model.model)
