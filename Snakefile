@@ -30,6 +30,7 @@ rule all:
     input:
         "results/table1.csv",
         "results/table1_long.csv",
+        "results/table1_comparisons.csv",
         "results/table1.html",
         "results/table1.pdf",
         "results/table1_vs_paper.csv",
