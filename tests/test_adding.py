@@ -50,6 +50,7 @@ def apply(folder: Path, file: str, place: str | None, anchor: str | None, text: 
     (number,) = [number for number, line in enumerate(lines) if line.strip().startswith(str(anchor))]
     word = place.split("=")[0]
     start, stop = {"above": (number, number), "below": (number + 1, number + 1), "replace": (number, number + 1)}[word]
+    text += "\n\n" if word == "above" and path.suffix == ".py" else ""  # before what is at the left margin
     path.write_text("".join([*lines[:start], text, *lines[stop:]]))
 
 
@@ -128,6 +129,12 @@ def test_tests_of_the_page_pass_and_its_metric_has_its_card(project):
 
 
 def test_the_metric_of_the_page_can_be_a_column_of_the_table(project):
-    code = "from pathlib import Path; from scprint2.config.tasks import read_tasks; "
-    code += "print(read_tasks(Path('config'), scale='mini')['columns']['ct_balanced_lung']['metric'])"
-    assert run(project, "-c", code).strip() == "balanced_accuracy"
+    name = "test_every_metric_of_table_1_is_among_the_main_ones"
+    printed = run(project, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/tasks/test_scores.py", "-k", name)
+    assert "1 passed" in printed
+    assert "ct_balanced_lung" in (project / "config/tasks.yaml").read_text()
+
+
+def test_the_examples_are_in_the_style_of_the_project(project):
+    for command in (["check"], ["format", "--check"]):
+        run(project, "-m", "ruff", *command, "--no-cache", "src", "tests")
