@@ -128,7 +128,9 @@ def _draw_key(axes: Axes, *, left: float, top: float) -> None:
     width, height, steps = 2.2, 0.09, 96
     for number in range(steps):
         color = COLORMAP((number + 0.5) / steps)
-        axes.add_patch(Rectangle((left + width * number / steps, top + 0.13), width / steps, height, color=color, lw=0))
+        axes.add_patch(
+            Rectangle((left + width * number / steps, top + 0.13), width / steps, height, color=color, lw=0.3)
+        )
     style = {"fontsize": 5.8, "va": "center", "color": "#444444"}
     axes.text(left, top + 0.05, "worse", ha="left", **style)
     axes.text(left + width / 2, top + 0.05, "difference / standard deviation", ha="center", **style)
