@@ -23,6 +23,7 @@ include: "rules/corpus.smk"
 include: "rules/pretrain.smk"
 include: "rules/gymnasium.smk"
 include: "rules/table.smk"
+include: "rules/figures.smk"
 
 
 rule all:
@@ -30,7 +31,13 @@ rule all:
     input:
         "results/table1.csv",
         "results/table1_long.csv",
+        "results/table1_comparisons.csv",
         "results/table1.html",
         "results/table1.pdf",
         "results/table1_vs_paper.csv",
         "results/table1_vs_paper.html",
+        expand(
+            "results/figures/{figure}.{form}",
+            figure=["heat_map", "learning_curves"],
+            form=["pdf", "png", "csv"],
+        ),

@@ -40,7 +40,7 @@ rule predict_and_evaluate:
         "(scprint2 predict --model {input.model} --jobs {params.jobs:q} --seed {wildcards.seed}"
         " --out {params.predictions}"
         " && python {input.runner} {input.notebooks} --log {log.notebook} --out {output.notebook}"
-        " --predictions {output.predictions} --parameters scores={params.scores} scale={wildcards.scale}"
+        " --files predictions {output.predictions} --parameters scores={params.scores} scale={wildcards.scale}"
         " variant={wildcards.variant} seed={wildcards.seed}) > {log.text} 2>&1"
 
 
@@ -87,7 +87,7 @@ for baseline, (task, _) in BASELINES.items():
             "(scprint2 predict --baseline {wildcards.variant} --corpus {input.corpus} --jobs {params.jobs:q}"
             " --seed {wildcards.seed} --out {params.predictions}"
             " && python {input.runner} {input.notebooks} --log {log.notebook} --out {output.notebook}"
-            " --predictions {output.predictions} --parameters scores={params.scores} scale={wildcards.scale}"
+            " --files predictions {output.predictions} --parameters scores={params.scores} scale={wildcards.scale}"
             " variant={wildcards.variant} seed={wildcards.seed}) > {log.text} 2>&1"
 
 
@@ -168,5 +168,5 @@ rule evaluate:
         scores="results/{scale}/scores/{variant}/seed_{seed}",
     shell:
         "python {input.runner} {input.notebook} --log {log.notebook} --out {output.notebook}"
-        " --predictions {input.prediction} --parameters scores={params.scores} scale={wildcards.scale}"
+        " --files predictions {input.prediction} --parameters scores={params.scores} scale={wildcards.scale}"
         " variant={wildcards.variant} seed={wildcards.seed} > {log.text} 2>&1"

@@ -8,6 +8,7 @@ rule table1:
     output:
         csv="results/{scale}/table1.csv",
         long="results/{scale}/table1_long.csv",
+        comparisons="results/{scale}/table1_comparisons.csv",
         html=report(
             "results/{scale}/table1.html",
             caption="../workflow/report/table1.rst",
@@ -52,7 +53,7 @@ rule publish_table1:
     log:
         "results/logs/publish_{table}.log",
     wildcard_constraints:
-        table=r"table1(_long|_vs_paper)?\.(csv|html|pdf)",
+        table=r"table1(_long|_comparisons|_vs_paper)?\.(csv|html|pdf)",
     localrule: True
     conda:
         "../envs/scprint2.yaml"

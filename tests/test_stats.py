@@ -58,6 +58,13 @@ def test_a_verdict_says_where_the_mean_lies(value, verdict):
     assert found.low == pytest.approx(2 - T_2 * np.sqrt(4 / 3), abs=1e-5)
 
 
+def test_a_verdict_carries_the_spread_that_it_used():
+    few, many = (1.0, 2.0, 3.0), (1.0, 2.0, 3.0, 4.0, 5.0)
+    assert judge((9.0,), reference=few, pooled=Spread(0.5, 7)).spread == 0.5
+    assert judge((9.0,), reference=many, pooled=Spread(0.5, 7)).spread == pytest.approx(np.sqrt(2.5))
+    assert judge((9.0,), reference=few, pooled=None).spread is None
+
+
 def test_without_a_spread_the_verdict_is_unknown_and_says_why():
     assert judge((1.0,), reference=(2.0,), pooled=None).verdict == "unknown"
     assert "no row has two seeds" in judge((1.0,), reference=(2.0,), pooled=None).reason
@@ -102,12 +109,20 @@ def test_paired_tests_are_those_of_scipy_with_false_discoveries_controlled_as_in
         name: {unit: reference[unit] + shift + 0.3 * rng.normal() for unit in units}
         for name, shift in {"better": 1, "same": 0, "worse": -0.4}.items()
     }
-    frame = paired_tests(rows, reference=reference)
+    frame = paired_tests({name: (values, reference) for name, values in rows.items()})
     p_values = [ttest_rel(list(rows[name].values()), list(reference.values())).pvalue for name in rows]
     np.testing.assert_allclose(frame["p_value"], p_values)
     np.testing.assert_allclose(frame["q_value"], multipletests(p_values, method="fdr_bh")[1])
     assert frame["discovery"].tolist() == [True, False, True]
     assert frame["pairs"].tolist() == [9, 9, 9]
+
+
+def test_each_entry_of_the_paired_tests_has_its_own_reference():
+    first, second = {0: 1.0, 1: 2.5, 2: 4.0}, {0: 3.0, 1: 3.2, 2: 5.0}
+    frame = paired_tests({("row", "column"): (first, second), "back": (second, first)}).set_index("entry")
+    assert frame["difference"].tolist() == pytest.approx([-3.7 / 3, 3.7 / 3])
+    assert frame["p_value"].nunique() == 1
+    assert frame.index[0] == ("row", "column")
 
 
 def test_rows_that_cannot_be_tested_say_why_and_do_not_count_in_the_adjustment():
@@ -118,7 +133,7 @@ def test_rows_that_cannot_be_tested_say_why_and_do_not_count_in_the_adjustment()
         "single": {1: 3.0, 9: 1.0},
         "none": {},
     }
-    frame = paired_tests(rows, reference=reference).set_index("row")
+    frame = paired_tests({name: (values, reference) for name, values in rows.items()}).set_index("entry")
     assert frame["reason"].to_dict() == {
         "tested": "",
         "shifted": "the differences do not vary",

@@ -172,6 +172,7 @@ def test_a_written_table_has_no_empty_cell_and_reads_back_the_same(tmp_path):
     paths = {
         "csv": tmp_path / "t.csv",
         "long_csv": tmp_path / "l.csv",
+        "comparisons_csv": tmp_path / "c.csv",
         "html": tmp_path / "t.html",
         "pdf": tmp_path / "t.pdf",
     }
@@ -193,7 +194,11 @@ def test_the_page_needs_nothing_else_and_shows_reasons_and_worth(tmp_path):
         "one label",
     ]
     table = build(scores)
-    page = render_html(lay_out(table.rows, table.cells, columns=table.columns, scale="mini", device="cpu A"))
+    page = render_html(
+        lay_out(
+            table.rows, table.cells, columns=table.columns, comparisons=table.comparisons, scale="mini", device="cpu A"
+        )
+    )
     for absent in ("http", "src=", "<script", "MSE <b>"):
         assert absent not in page
     assert "MSE &lt;b&gt;: one label (lung, seed 0)" in page
@@ -203,7 +208,9 @@ def test_the_page_needs_nothing_else_and_shows_reasons_and_worth(tmp_path):
 
 def test_cells_are_shown_by_what_they_mean():
     table = build()
-    display = lay_out(table.rows, table.cells, columns=table.columns, scale="mini", device="cpu A")
+    display = lay_out(
+        table.rows, table.cells, columns=table.columns, comparisons=table.comparisons, scale="mini", device="cpu A"
+    )
     states = {row.name: [cell.state for cell in row.cells] for section in display.sections for row in section.rows}
     assert states["base (3 seeds)"] == ["plain", "plain", "plain"]
     assert states["denoising"] == ["worse", "better", "inside"]  # it takes longer per epoch

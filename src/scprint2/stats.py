@@ -14,7 +14,9 @@ OWN_SPREAD_SEEDS = (
     5  # with fewer seeds the reference's own standard deviation says too little and the pooled one is taken
 )
 NEGLIGIBLE = 1e-12  # a standard deviation under this share of the mean is rounding, not spread
-PAIRED_KEYS = ["row", "pairs", "difference", "p_value", "q_value", "discovery", "reason"]
+PAIRED_KEYS = ["entry", "pairs", "difference", "p_value", "q_value", "discovery", "reason"]
+
+Units = Mapping[Hashable, float]  # a value for each seed, or for each dataset and seed
 
 
 @dataclass(frozen=True)
@@ -29,13 +31,19 @@ class Spread:
 class Verdict:
     """Where a row's mean lies, seen from the interval in which its reference would put it if nothing had changed.
 
-    `unknown` where there is no interval; the reason says why, and `low` and `high` are None.
+    `unknown` where there is no interval; the reason says why, and `low`, `high` and `spread` are None.
+
+    Attributes
+    ----------
+    spread
+        The standard deviation over seeds that the interval was made from.
     """
 
     verdict: Literal["below", "inside", "above", "unknown"]
     low: float | None = None
     high: float | None = None
     reason: str = ""
+    spread: float | None = None
 
 
 @dataclass(frozen=True)
@@ -100,12 +108,13 @@ def prediction_interval(reference: Sequence[float], *, seeds: int, pooled: Sprea
 def judge(values: Sequence[float], *, reference: Sequence[float], pooled: Spread | None) -> Verdict:
     """Say whether a row's mean over seeds lies below, inside or above the prediction interval of its reference."""
     try:
-        interval = prediction_interval(reference, seeds=len(values), pooled=pooled)
+        spread = choose_spread(reference, pooled=pooled)
     except ValueError as error:
         return Verdict("unknown", reason=str(error))
+    interval = prediction_interval(reference, seeds=len(values), pooled=pooled)
     center = float(np.mean(values))
     verdict = "below" if center < interval.low else "above" if center > interval.high else "inside"
-    return Verdict(verdict, interval.low, interval.high)
+    return Verdict(verdict, interval.low, interval.high, spread=spread.deviation)
 
 
 def bootstrap_interval(
@@ -119,16 +128,19 @@ def bootstrap_interval(
     return Interval(float(low), float(high))
 
 
-def paired_tests(
-    rows: Mapping[str, Mapping[Hashable, float]], *, reference: Mapping[Hashable, float], rate: float = 0.05
-) -> pd.DataFrame:
-    """Compare rows with a reference over the units that both have (dataset, seed), by paired t-tests.
+def paired_tests(entries: Mapping[Hashable, tuple[Units, Units]], *, rate: float = 0.05) -> pd.DataFrame:
+    """Compare values with those of a reference over the units that both have (seeds, datasets), by paired t-tests.
 
-    Returns one line per row: `row, pairs, difference, p_value, q_value, discovery, reason`. `q_value` is the p value adjusted
-    over all rows (Benjamini-Hochberg), and the discoveries are those at most `rate`: of them, at most that share is expected
-    to be false. A row with fewer than two pairs, or whose differences do not vary, gets a reason in place of its p value.
+    Returns one line per entry: `entry, pairs, difference, p_value, q_value, discovery, reason`. `q_value` is the p value adjusted
+    over all entries (Benjamini-Hochberg), and the discoveries are those at most `rate`: of them, at most that share is expected
+    to be false. An entry with fewer than two pairs, or whose differences do not vary, gets a reason in place of its p value.
+
+    Parameters
+    ----------
+    entries
+        Name to the values of its units and those of its reference.
     """
-    lines = [_paired_test(name, values, reference) for name, values in rows.items()]
+    lines = [_paired_test(name, values, reference) for name, (values, reference) in entries.items()]
     tested = [line for line in lines if line["p_value"] is not None]
     if tested:
         adjusted = stats.false_discovery_control([line["p_value"] for line in tested])  # Benjamini-Hochberg
@@ -139,11 +151,11 @@ def paired_tests(
     return pd.DataFrame(lines, columns=pd.Index(PAIRED_KEYS)).astype(dict.fromkeys(PAIRED_KEYS[2:5], float))
 
 
-def _paired_test(name: str, values: Mapping[Hashable, float], reference: Mapping[Hashable, float]) -> dict[str, Any]:
+def _paired_test(name: Hashable, values: Units, reference: Units) -> dict[str, Any]:
     """One line of `paired_tests`, without the adjustment."""
     units = [unit for unit in values if unit in reference]
     differences = np.array([values[unit] - reference[unit] for unit in units], dtype=float)
-    line = dict.fromkeys(PAIRED_KEYS) | {"row": name, "pairs": len(units), "reason": ""}
+    line = dict.fromkeys(PAIRED_KEYS) | {"entry": name, "pairs": len(units), "reason": ""}
     if units:
         line["difference"] = float(differences.mean())
     if len(units) < 2:

@@ -12,6 +12,7 @@ import pandas as pd
 from scprint2.files import atomic_path, read_json, write_text
 from scprint2.plots.table import plot_table
 from scprint2.table_cells import ABSENT, COST, FAILED, UNKNOWN, Cells, Column, Cost, Records, Row, make_cells, read_row
+from scprint2.table_comparisons import compare_rows
 from scprint2.table_page import lay_out, render_html
 
 SCORE_KEYS = [
@@ -42,12 +43,15 @@ class Table1:
         One line per row. A mean or a deviation that does not exist is NaN here; written to a file, it says why.
     long
         One line per row, seed, task, dataset and metric, those that failed or do not apply among them.
+    comparisons
+        One line per row, column and reference: what they differ by, and how sure that is.
     cells
         Cell of each (variant, column).
     """
 
     wide: pd.DataFrame
     long: pd.DataFrame
+    comparisons: pd.DataFrame
     rows: tuple[Row, ...]
     columns: tuple[str, ...]
     cells: Cells
@@ -104,6 +108,7 @@ def build_table1(
     return Table1(
         wide=_make_wide(rows, cells, columns=(COST, *sources), costs=spent, scale=scale),
         long=_make_long(rows, cells, sources, scores=records, scale=scale),
+        comparisons=compare_rows(rows, cells, columns=(COST, *sources)),
         rows=rows,
         columns=(COST, *sources),
         cells=cells,
@@ -123,13 +128,26 @@ def read_costs(models: Iterable[str | Path]) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=pd.Index(COST_KEYS))
 
 
-def write_table1(table: Table1, *, csv: str | Path, long_csv: str | Path, html: str | Path, pdf: str | Path) -> None:
+def write_table1(
+    table: Table1,
+    *,
+    csv: str | Path,
+    long_csv: str | Path,
+    comparisons_csv: str | Path,
+    html: str | Path,
+    pdf: str | Path,
+) -> None:
     """Write Table 1 in all its forms, each whole or not at all."""
-    for frame, path in ((_spell_out(table), csv), (table.long, long_csv)):
+    for frame, path in ((_spell_out(table), csv), (table.long, long_csv), (table.comparisons, comparisons_csv)):
         with atomic_path(path) as temporary:
             frame.to_csv(temporary, index=False)
     display = lay_out(
-        table.rows, table.cells, columns=table.columns, scale=table.scale, device=" and ".join(table.devices)
+        table.rows,
+        table.cells,
+        columns=table.columns,
+        comparisons=table.comparisons,
+        scale=table.scale,
+        device=" and ".join(table.devices),
     )
     write_text(html, render_html(display))
     with atomic_path(pdf) as temporary:

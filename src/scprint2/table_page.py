@@ -3,11 +3,13 @@
 import math
 from collections.abc import Mapping, Sequence
 
+import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from scprint2.plots.table import Display, DisplayCell, DisplayRow, DisplaySection, State
 from scprint2.stats import Verdict
 from scprint2.table_cells import ABSENT, BASE, BASELINE, COST, FAILED, Cell, Cells, Row
+from scprint2.table_comparisons import describe_tests
 
 GROUPS: Mapping[str, tuple[str, str]] = {  # column -> the paper's heading of its group and of the column
     COST: ("cost", "min / epoch"),
@@ -32,8 +34,17 @@ WORTH: Mapping[str, str] = {
 }
 
 
-def lay_out(rows: Sequence[Row], cells: Cells, *, columns: Sequence[str], scale: str, device: str) -> Display:
+def lay_out(
+    rows: Sequence[Row],
+    cells: Cells,
+    *,
+    columns: Sequence[str],
+    comparisons: pd.DataFrame,
+    scale: str,
+    device: str,
+) -> Display:
     """Lay the table out in the paper's order of columns, grey where a row cannot be told from base."""
+    tests = _describe_tests(comparisons)
     footnotes: dict[str, str] = {}  # text -> mark
     decimals = {column: _decimals(cells, column) for column in columns}
     sections = []
@@ -41,7 +52,14 @@ def lay_out(rows: Sequence[Row], cells: Cells, *, columns: Sequence[str], scale:
         lines = []
         for row in (row for row in rows if row.section == name):
             line = tuple(
-                _lay_out_cell(cells[row.variant, column], row, column, decimals=decimals[column], footnotes=footnotes)
+                _lay_out_cell(
+                    cells[row.variant, column],
+                    row,
+                    column,
+                    decimals=decimals[column],
+                    test=tests.get((row.variant, column), ""),
+                    footnotes=footnotes,
+                )
                 for column in columns
             )
             shown = f"{row.name} ({len(row.seeds)} seeds)" if len(row.seeds) > 1 else row.name
@@ -55,7 +73,7 @@ def lay_out(rows: Sequence[Row], cells: Cells, *, columns: Sequence[str], scale:
         groups=groups,
         columns=headings,
         sections=tuple(sections),
-        notes=_notes(scale),
+        notes=_notes(scale, comparisons),
         footnotes=tuple((mark, text) for text, mark in footnotes.items()),
     )
 
@@ -82,7 +100,22 @@ def render_html(display: Display) -> str:
     return environment.get_template("table1.html").render(display=display)
 
 
-def _lay_out_cell(cell: Cell, row: Row, column: str, *, decimals: int, footnotes: dict[str, str]) -> DisplayCell:
+def _describe_tests(comparisons: pd.DataFrame) -> dict[tuple[str, str], str]:
+    """Say what the paired test of a (variant, column) found, where there was one."""
+    tested = comparisons[comparisons["q_value"].notna()]
+    keys = ("variant", "column", "reference", "pairs", "q_value")
+    return {
+        (
+            variant,
+            column,
+        ): f"paired test over {pairs} seeds{'' if reference == BASE else f' of {reference}'}: q = {q_value:.2g}"
+        for variant, column, reference, pairs, q_value in zip(*(tested[key] for key in keys), strict=True)
+    }
+
+
+def _lay_out_cell(
+    cell: Cell, row: Row, column: str, *, decimals: int, test: str, footnotes: dict[str, str]
+) -> DisplayCell:
     if cell.mean is None:
         if cell.status == ABSENT:
             return DisplayCell("n/a", "absent", title=cell.reason)
@@ -92,6 +125,7 @@ def _lay_out_cell(cell: Cell, row: Row, column: str, *, decimals: int, footnotes
     title = f"{cell.mean:.6g} over {len(cell.values)} seed{'s' * (len(cell.values) > 1)}"
     for reference, verdict in {BASE: cell.verdict_base, row.reference: cell.verdict}.items():
         title += f"; {_describe(reference, verdict, decimals=decimals)}" if verdict else ""
+    title += f"; {test}" if test else ""
     mark = ""
     if cell.verdict_base and cell.verdict_base.verdict == "unknown":
         mark = footnotes.setdefault(f"Not compared with {BASE}: {cell.verdict_base.reason}.", str(len(footnotes) + 1))
@@ -131,14 +165,16 @@ def _count_seeds(rows: Sequence[Row]) -> str:
     return f"seeds: {base} for base, {rest} for the other rows"
 
 
-def _notes(scale: str) -> tuple[str, ...]:
+def _notes(scale: str, comparisons: pd.DataFrame) -> tuple[str, ...]:
     worth = WORTH.get(scale, f"The scale {scale!r} is a test of the workflow; its numbers mean nothing.")
     return (
         f"What these numbers are worth: {worth}",
         "Blue ▲ is better and orange ▼ is worse than base by more than the spread over seeds; grey cannot be told from base: the "
         "row's mean over seeds lies in the 95 % prediction interval of base, mean ± t · s · √(1/n + 1/m), with n and m the "
         "seeds of base and of the row, and s pooled over all rows with several seeds while base has fewer than five. How a row "
-        "compares with its own reference stands in the CSV file.",
+        "compares with its own reference stands in the CSV files.",
+        f"A row without ± was trained with one seed (n = 1): its verdict rests on the spread of other rows. "
+        f"{describe_tests(comparisons)}",
         "± is the standard deviation over seeds. n/a: the row does not do the task, or trains nothing. Denoising: 100 × gain in "
         "Spearman correlation over the noisy counts. Embedding: scIB total × 100. Cell types: accuracy × 100. Networks: odds "
         "ratio (1 is chance) and area above the prevalence line (0 is chance).",

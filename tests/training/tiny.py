@@ -19,7 +19,7 @@ from scprint2.data.genes import build_gene_table
 from scprint2.data.shard_writer import write_shard
 from scprint2.data.vocabulary import CLASSES
 from scprint2.experiment import Experiment
-from tests.helpers import make_batch, make_genes, make_labels, make_model
+from tests.helpers import CONFIG, make_batch, make_genes, make_labels, make_model
 
 ORGANISM = "NCBITaxon:9606"
 GENES = 60
@@ -35,15 +35,14 @@ TRAINING = {
 }
 
 
-def experiment(**training) -> Experiment:
-    """Return the base experiment, very small; keywords override values of `training`."""
+def experiment(variant: str = "base", *, config: Path = CONFIG, **training) -> Experiment:
+    """Return a row's experiment, very small; keywords override values of `training`."""
     small = {
         "data": {"genes": {"max_genes": 24}},
         "model": {"dim": 16, "trunk": {"layers": 1, "heads": 2, "kv_heads": 2}},
         "training": TRAINING | training,
     }
-    config = Path(__file__).parents[2] / "config"
-    return Experiment.model_validate(merge(resolve(config, scale="mini", variant="base"), small))
+    return Experiment.model_validate(merge(resolve(config, scale="mini", variant=variant), small))
 
 
 def make_corpus(folder: Path) -> Path:
@@ -75,20 +74,29 @@ def make_corpus(folder: Path) -> Path:
     cells.obs["cluster"] = kind.astype(str)
     cells.obs["cell_type_cluster"] = [f"{TYPES[number]}|{number}" for number in kind]
     cells.obs["donor_id"] = "donor"
-    cells.obsm["neighbor"] = np.full((CELLS, 6), -1, dtype=np.int32)
-    cells.obsm["neighbor_distance"] = np.zeros((CELLS, 6), dtype=np.float32)
+    similar = [rng.choice(np.flatnonzero(kind == own), 6, replace=False) for own in kind]
+    cells.obsm["neighbor"] = np.array(similar, dtype=np.int32)
+    cells.obsm["neighbor_distance"] = np.sort(rng.random((CELLS, 6)).astype(np.float32), axis=1)
     cells.uns["scprint2"] = {"dataset": "tiny", "organism": ORGANISM}
     write_shard(cells, folder / "shard", gene_ids=ids, validation_share=0.2)
     build_corpus("tiny", [folder / "shard"], [genes], validation_share=0.2).save(folder / "tiny.json")
     return folder / "tiny.json"
 
 
-def train(manifest: Path, folder: Path, *, seed: int = 0, budget_seconds: float | None = None, **training) -> None:
-    """Run a training in `folder`: `work` and `model` lie there."""
+def train(
+    manifest: Path,
+    folder: Path,
+    *,
+    tree: Experiment | None = None,
+    seed: int = 0,
+    budget_seconds: float | None = None,
+    **training,
+) -> None:
+    """Run a training in `folder`: `work` and `model` lie there. Without a tree it is that of `experiment`."""
     from scprint2.training import loop
 
     torch.set_num_threads(1)  # the order of sums, and with it the last bit, depends on the number of threads
-    tree, corpus = experiment(**training), Corpus.load(manifest)
+    tree, corpus = tree or experiment(**training), Corpus.load(manifest)
     embedding = gene_embedding(corpus.genes, table=None, dim=tree.model.dim, seed=0)
     loop.pretrain(
         tree,

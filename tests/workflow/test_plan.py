@@ -98,6 +98,15 @@ def test_planning_imports_neither_torch_nor_scanpy(project):
     assert (project / "loaded").read_text() == "[]"
 
 
+def test_the_figures_belong_to_everything_and_each_is_a_target_of_its_own(project):
+    add_tiny_scale(project)
+    everything = project.plan("--config", *SETTINGS)
+    drawing = {"draw_heat_map": 1, "draw_learning_curves": 1, "publish_figure": 6}
+    assert {rule: everything[rule] for rule in drawing} == drawing
+    alone = project.plan("results/figures/heat_map.pdf", "--config", *SETTINGS)
+    assert (alone["draw_heat_map"], alone["publish_figure"], alone["draw_learning_curves"]) == (1, 1, 0)
+
+
 def test_nothing_is_left_to_do_after_a_run(finished):
     assert finished.plan(TARGET, "--config", *SETTINGS) == {}
 

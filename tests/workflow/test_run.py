@@ -43,9 +43,24 @@ def test_every_score_is_a_number_or_a_failure_with_its_reason(finished):
 
 
 def test_every_form_of_the_table_is_published(finished):
-    finished.run(*(f"results/table1{ending}" for ending in (".html", ".pdf", "_long.csv")), "--config", *SETTINGS)
-    for name in ("table1.csv", "table1.html", "table1.pdf", "table1_long.csv"):
+    endings = (".html", ".pdf", "_long.csv", "_comparisons.csv")
+    finished.run(*(f"results/table1{ending}" for ending in endings), "--config", *SETTINGS)
+    for name in ("table1.csv", "table1.html", "table1.pdf", "table1_long.csv", "table1_comparisons.csv"):
         assert (finished / "results" / name).read_bytes() == (finished / "results/tiny" / name).read_bytes()
+
+
+def test_figures_are_drawn_from_the_run_and_again_byte_for_byte(finished):
+    names = [f"{figure}.{form}" for figure in ("heat_map", "learning_curves") for form in ("pdf", "png", "csv")]
+    targets = [f"results/figures/{name}" for name in names]
+    finished.run(*targets, "--config", *SETTINGS)
+    first = {name: (finished / "results/figures" / name).read_bytes() for name in names}
+    assert '"output_type": "error"' not in (finished / "reports/tiny/figures/heat_map.ipynb").read_text()
+    cells = pd.read_csv(finished / "results/figures/heat_map.csv", keep_default_na=False)
+    assert set(cells["variant"]) == {"negative_control"}
+    curves = pd.read_csv(finished / "results/figures/learning_curves.csv")
+    assert curves.query("split == 'validation' and loss == 'reconstruction'")["step"].tolist() == [8, 16]
+    finished.run(*targets, "--forcerun", "draw_heat_map", "draw_learning_curves", "--config", *SETTINGS)
+    assert {name: (finished / "results/figures" / name).read_bytes() for name in names} == first
 
 
 def test_every_row_leaves_an_executed_notebook_without_errors(finished):

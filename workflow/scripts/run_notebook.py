@@ -18,7 +18,7 @@ from scprint2.files import atomic_path, write_text
 def main() -> None:
     """Run, and publish beside the log only what ran to its end."""
     options = read_options()
-    parameters = dict(parse(pair) for pair in options.parameters) | {"predictions": options.predictions}
+    parameters = dict(parse(pair) for pair in options.parameters) | {name: files for name, *files in options.files}
     execute(merge(options.notebooks), options.log, parameters)
     with atomic_path(options.out) as path:
         shutil.copyfile(options.log, path)
@@ -33,7 +33,14 @@ def read_options() -> argparse.Namespace:
         "--log", type=Path, required=True, help="executed notebook, kept as far as it came when a cell fails"
     )
     parser.add_argument("--out", type=Path, required=True, help="executed notebook; an .html is written beside it")
-    parser.add_argument("--predictions", nargs="+", required=True, help="the parameter of this name: prediction files")
+    parser.add_argument(
+        "--files",
+        nargs="+",
+        action="append",
+        default=[],
+        metavar=("NAME", "FILE"),
+        help="a parameter that is a list of files",
+    )
     parser.add_argument("--parameters", nargs="*", default=[], help="name=value; a whole number becomes one")
     return parser.parse_args()
 

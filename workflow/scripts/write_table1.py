@@ -15,4 +15,11 @@ table = build_table1(
     costs=read_costs(snakemake.input.models),
 )
 output = snakemake.output
-write_table1(table, csv=output.csv, long_csv=output.long, html=output.html, pdf=output.pdf)
+write_table1(
+    table,
+    csv=output.csv,
+    long_csv=output.long,
+    comparisons_csv=output.comparisons,
+    html=output.html,
+    pdf=output.pdf,
+)
