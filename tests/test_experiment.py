@@ -96,6 +96,12 @@ def test_golden_losses_guard_the_model_revision(variant):
     assert losses == pytest.approx(golden["losses"][variant], rel=1e-4)
 
 
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_row_has_as_many_parameters_as_recorded(variant):
+    recorded = json.loads((ROOT / "tests/golden/variants.json").read_text())[variant]["parameters"]
+    assert sum(weight.numel() for weight in make_model(variant).model.parameters()) == recorded
+
+
 def test_golden_losses_were_recorded_for_this_revision():
     from scprint2 import MODEL_REVISION
 
