@@ -21,6 +21,7 @@ from scprint2.tasks.selection import deepest_cells, variable_genes
 from scprint2.training.checkpoint import PretrainedModel
 
 Method = Literal["mean_queries_keys", "mean_attention"]
+MOST_PAIRS = 2**24  # pairs of genes, over cells and heads, whose attention is held at a time
 
 
 class NetworkSettings(Node):
@@ -108,17 +109,19 @@ def mean_attention(reader: Reader, genes: pd.Index, *, batch_size: int) -> Float
 
     def attend(batch: CellBatch) -> tuple[Tensor, Tensor]:
         packed, position = pack_expressed(batch)
-        lengths = (batch.counts > 0).sum(dim=1).tolist()
-        sums, layers = torch.zeros(size, size, device=reader.device), 0
+        padding: Bool[Tensor, "cell gene"] = batch.counts.gather(1, position) == 0
+        pairs = size * position[:, :, None] + position[:, None, :]
+        sums, layers = torch.zeros(size * size, device=reader.device), 0
         for query, key in model.queries_and_keys(packed):
             layers += 1
-            for cell, length in enumerate(lengths):
-                place, weights = position[cell, :length], attention(query[cell, :, :length], key[cell, :, :length])
-                wide = torch.zeros(length, size, device=reader.device).scatter_(1, place.expand(length, -1), weights)
-                sums.index_add_(0, place, wide)
+            cells = max(1, MOST_PAIRS // (query.shape[1] * position.shape[1] ** 2))
+            for start in range(0, len(query), cells):
+                part = slice(start, start + cells)
+                weights = attention(query[part], key[part], padding=padding[part])
+                sums.index_add_(0, pairs[part].flatten(), weights.flatten())
         expressed = (batch.counts > 0).float()
         with torch.autocast(reader.device.type, enabled=False):
-            return sums / layers, expressed.T @ expressed
+            return sums.view(size, size) / layers, expressed.T @ expressed
 
     total, together = torch.zeros(2, size, size, device=reader.device)
     for _, (sums, pairs) in run(reader, attend, selector=reader.fixed(genes), batch_size=batch_size):
@@ -127,13 +130,21 @@ def mean_attention(reader: Reader, genes: pd.Index, *, batch_size: int) -> Float
     return total / together.clamp(min=1)
 
 
-def attention(query: Float[Tensor, "head gene dim"], key: Float[Tensor, "head gene dim"]) -> Float[Tensor, "gene gene"]:
-    """softmax(Q Kᵀ / √d), averaged over heads (eq. 25); in fp32, since close scores must keep their order."""
-    heads, genes, dim = query.shape
+def attention(
+    query: Float[Tensor, "*cell head gene dim"],
+    key: Float[Tensor, "*cell head gene dim"],
+    *,
+    padding: Bool[Tensor, "*cell gene"] | None = None,
+) -> Float[Tensor, "*cell gene gene"]:
+    """softmax(Q Kᵀ / √d), averaged over heads (eq. 25), 0 to and from padding; in fp32, so that close scores keep their order."""
+    *cells, heads, genes, dim = query.shape
     with torch.autocast(query.device.type, enabled=False):
-        weights = (query.float() @ (key.float() / dim**0.5).transpose(-1, -2)).softmax(dim=-1)
+        scores = query.float() @ (key.float() / dim**0.5).transpose(-1, -2)
+        if padding is not None:
+            scores = scores.masked_fill(padding[..., None, None, :], torch.finfo(scores.dtype).min)
         average = torch.full((1, heads), 1 / heads, device=query.device)
-        return (average @ weights.flatten(1)).view(genes, genes)  # a product is faster here than a mean over heads
+        weights = (average @ scores.softmax(dim=-1).flatten(-2)).view(*cells, genes, genes)  # faster here than a mean
+        return weights if padding is None else weights.masked_fill(padding[..., :, None] | padding[..., None, :], 0)
 
 
 def pack_expressed(batch: CellBatch) -> tuple[CellBatch, Int[Tensor, "cell gene"]]:
