@@ -5,23 +5,20 @@ from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from scprint2.config.node import Node
 from scprint2.data.assay_groups import group_codes
 from scprint2.data.batch import CellBatch
 from scprint2.data.vocabulary import UNKNOWN, LabelTable, LabelVocabulary
+from scprint2.losses.node import LossNode
 from scprint2.model.outputs import CellOutput
 
 
-class AdversarialConfig(Node):
+class AdversarialConfig(LossNode):
     """Cross-entropy of the adversary's guesses; the model has turned their gradient around."""
 
     kind: Literal["adversarial"]
-    views: list[str] = Field(min_length=1)
-    weight: float = Field(ge=0)
 
     def build(self, labels: LabelVocabulary) -> "Adversarial":
         """Make the loss."""

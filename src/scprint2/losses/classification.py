@@ -6,21 +6,18 @@ from typing import Literal
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from pydantic import Field
 from torch import Tensor, nn
 
-from scprint2.config.node import Node
 from scprint2.data.batch import CellBatch
 from scprint2.data.vocabulary import LabelTable, LabelVocabulary
+from scprint2.losses.node import LossNode
 from scprint2.model.outputs import CellOutput
 
 
-class HierarchicalConfig(Node):
+class HierarchicalConfig(LossNode):
     """Binary cross-entropy on leaves and their ancestors (D32)."""
 
     kind: Literal["hierarchical"]
-    views: list[str] = Field(min_length=1)
-    weight: float = Field(ge=0)
     disjoint_parents: Literal["ignored", "negative"]
 
     def build(self, labels: LabelVocabulary) -> "Hierarchical":

@@ -9,18 +9,17 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
-from scprint2.config.node import Node
 from scprint2.data.batch import CellBatch
 from scprint2.data.vocabulary import LabelVocabulary
+from scprint2.losses.node import LossNode
 from scprint2.model.outputs import CellOutput
 
 
-class ContrastiveConfig(Node):
+class ContrastiveConfig(LossNode):
     """Bring two views of a cell together, and keep the views of different cells apart."""
 
     kind: Literal["contrastive"]
     views: list[str] = Field(min_length=2, max_length=2)
-    weight: float = Field(ge=0)
     temperature: float = Field(gt=0)
 
     def build(self, labels: LabelVocabulary) -> "Contrastive":
@@ -54,12 +53,10 @@ def info_nce(
     return cross_entropy(similarity, torch.arange(len(first), device=first.device))
 
 
-class ElasticConfig(Node):
+class ElasticConfig(LossNode):
     """Make similar cells more similar, and dissimilar ones less, on either side of a cosine of `threshold` (D10)."""
 
     kind: Literal["elastic"]
-    views: list[str] = Field(min_length=1)
-    weight: float = Field(ge=0)
     threshold: float = Field(gt=0, lt=1)
 
     def build(self, labels: LabelVocabulary) -> "Elastic":
@@ -94,12 +91,10 @@ def elastic_similarity(embeddings: Float[Tensor, "*token cell dim"], *, threshol
     return (cost.sum((-2, -1)) - own) / max(1, cells * (cells - 1))
 
 
-class IndependenceConfig(Node):
+class IndependenceConfig(LossNode):
     """Push the embeddings of one cell apart (D11)."""
 
     kind: Literal["independence"]
-    views: list[str] = Field(min_length=1)
-    weight: float = Field(ge=0)
 
     def build(self, labels: LabelVocabulary) -> "Independence":
         """Make the loss."""
@@ -132,12 +127,10 @@ def squared_cosines(embeddings: Float[Tensor, "cell token dim"]) -> Float[Tensor
     return ((squares.sum((1, 2)) - own) / (tokens * (tokens - 1))).mean()
 
 
-class KlConfig(Node):
+class KlConfig(LossNode):
     """Limit what a compressor lets through; the weight grows from zero to its value over the first `warmup_steps`."""
 
     kind: Literal["kl"]
-    views: list[str] = Field(min_length=1)
-    weight: float = Field(ge=0)
     warmup_steps: int = Field(ge=0)
 
     def build(self, labels: LabelVocabulary) -> "Kl":

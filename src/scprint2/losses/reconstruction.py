@@ -5,24 +5,21 @@ from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float
-from pydantic import Field
 from torch import Tensor
 
-from scprint2.config.node import Node
 from scprint2.data.batch import CellBatch
 from scprint2.data.vocabulary import LabelVocabulary
+from scprint2.losses.node import LossNode
 from scprint2.model.expression_encoders import quantile_bins
 from scprint2.model.outputs import BinnedOutput, CellOutput, ExpressionOutput
 
 SMALL = 1e-8
 
 
-class ZinbConfig(Node):
+class ZinbConfig(LossNode):
     """Zero-inflated negative-binomial likelihood, summed over views."""
 
     kind: Literal["zinb"]
-    views: list[str] = Field(min_length=1)
-    weight: float = Field(ge=0)
 
     def build(self, labels: LabelVocabulary) -> "Zinb":
         """Make the loss."""
@@ -49,12 +46,10 @@ class Zinb:
         return -torch.stack(terms).sum()
 
 
-class MseConfig(Node):
+class MseConfig(LossNode):
     """Squared error on the log scale, summed over views."""
 
     kind: Literal["mse"]
-    views: list[str] = Field(min_length=1)
-    weight: float = Field(ge=0)
 
     def build(self, labels: LabelVocabulary) -> "Mse":
         """Make the loss."""
@@ -82,12 +77,10 @@ class Mse:
         return torch.stack(terms).sum()
 
 
-class BinsConfig(Node):
+class BinsConfig(LossNode):
     """Cross-entropy over the bins of the counts, summed over views."""
 
     kind: Literal["bins"]
-    views: list[str] = Field(min_length=1)
-    weight: float = Field(ge=0)
 
     def build(self, labels: LabelVocabulary) -> "Bins":
         """Make the loss."""
