@@ -3,7 +3,6 @@
 import random
 from dataclasses import dataclass
 
-import igraph
 import numpy as np
 import scipy.linalg
 import scipy.sparse as sp
@@ -90,6 +89,8 @@ def leiden_clusters(
     neighbors: Int[np.ndarray, "cell neighbor"], *, resolution: float, seed: int
 ) -> Int[np.ndarray, " cell"]:
     """Leiden clusters of the graph whose edges weigh the share of neighbors that two cells have in common; 0 is the largest."""
+    import igraph  # takes a second, and most who need neighbors need no clusters
+
     cells = len(neighbors)
     rows, columns = np.nonzero(neighbors >= 0)
     if len(rows) == 0:

@@ -12,7 +12,6 @@ import pandas as pd
 import torch
 from anndata import AnnData
 
-from scprint2.baselines import BASELINES
 from scprint2.baselines.training_cells import TrainingCells
 from scprint2.config.node import Node
 from scprint2.data.corpus import Corpus
@@ -86,6 +85,8 @@ def load_method(*, model: Path | None, baseline: str | None, corpus: Path | None
         kernel = place_kernel(pretrained.model, device=numerics.device, precision=numerics.precision)
         LOG.info(kernel.line)
         return Method(str(model), pretrained, MODEL_TASKS)
+    from scprint2.baselines import BASELINES  # here, because models need none of their libraries
+
     tasks = {task: entries[str(baseline)] for task, entries in BASELINES.items() if baseline in entries}
     if baseline is None or not tasks or corpus is None:
         known = sorted(name for entries in BASELINES.values() for name in entries)
