@@ -37,7 +37,7 @@ $(INSTALLED): requirements/lock.txt requirements/install.sh pyproject.toml
 
 table1: $(INSTALLED)  ## Everything up to results/table1.csv (all rows at mini scale unless CONFIG says otherwise)
 	$(SNAKEMAKE) $(TARGETS) $(SETTINGS)
-	@echo 'Done: results/table1.csv, results/table1.html, results/table1.pdf'
+	@echo 'Done: results/table1.csv, results/table1.html, results/table1.pdf, results/figures/'
 
 table1-quick:  ## The same with six rows of one seed each
 	$(MAKE) table1 CONFIG="seeds=1 variants=base,negative_control,denoising,no_classification,no_decoder,no_gene_location $(CONFIG)"
