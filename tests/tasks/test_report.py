@@ -48,7 +48,7 @@ def run(folder, notebooks, predictions):
         "--log",
         str(folder / "log.ipynb"),
     ]
-    command += ["--out", str(folder / "out" / "report.ipynb"), "--predictions", *map(str, predictions)]
+    command += ["--out", str(folder / "out" / "report.ipynb"), "--files", "predictions", *map(str, predictions)]
     command += ["--parameters", f"scores={folder / 'scores'}", "scale=mini", "variant=some", "seed=2"]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
