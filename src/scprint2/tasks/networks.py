@@ -110,7 +110,6 @@ def mean_attention(reader: Reader, genes: pd.Index, *, batch_size: int) -> Float
     def attend(batch: CellBatch) -> tuple[Tensor, Tensor]:
         packed, position = pack_expressed(batch)
         padding: Bool[Tensor, "cell gene"] = batch.counts.gather(1, position) == 0
-        pairs = size * position[:, :, None] + position[:, None, :]
         sums, layers = torch.zeros(size * size, device=reader.device), 0
         for query, key in model.queries_and_keys(packed):
             layers += 1
@@ -118,7 +117,8 @@ def mean_attention(reader: Reader, genes: pd.Index, *, batch_size: int) -> Float
             for start in range(0, len(query), cells):
                 part = slice(start, start + cells)
                 weights = attention(query[part], key[part], padding=padding[part])
-                sums.index_add_(0, pairs[part].flatten(), weights.flatten())
+                pairs = size * position[part, :, None] + position[part, None, :]
+                sums.index_add_(0, pairs.flatten(), weights.flatten())
         expressed = (batch.counts > 0).float()
         with torch.autocast(reader.device.type, enabled=False):
             return sums.view(size, size) / layers, expressed.T @ expressed
