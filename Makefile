@@ -15,6 +15,7 @@ TEST_ARGS ?=
 # Jobs find the environment on PATH. One thread per process unless a rule says more: two jobs share two cores.
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 export OMP_NUM_THREADS ?= 1
+export NUMBA_NUM_THREADS ?= $(OMP_NUM_THREADS)
 export PYTHONHASHSEED = 0
 export MPLBACKEND = Agg
 export JAX_PLATFORMS = cpu

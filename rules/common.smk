@@ -15,8 +15,12 @@ from scprint2.data import registry
 CONFIG = Path("config")
 NEVER = "(?!)"  # a wildcard constraint that nothing meets
 
-# Every job inherits these, on a cluster too: results must not depend on hash order, and nothing may open a window.
-os.environ.update(PYTHONHASHSEED="0", MPLBACKEND="Agg", JAX_PLATFORMS="cpu")
+# Every job inherits these, on a cluster too: results must not depend on hash order, and nothing may open a window. Numba, which
+# scanpy calls, takes all cores unless told otherwise, and torch with it, since both ask one OpenMP: two jobs on two cores then
+# waited for each other, at two to three times the cost.
+os.environ.update(
+    PYTHONHASHSEED="0", MPLBACKEND="Agg", JAX_PLATFORMS="cpu", NUMBA_NUM_THREADS="1"
+)
 
 
 # --- the scale: what is there, and what is to be run ---

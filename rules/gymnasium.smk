@@ -1,13 +1,16 @@
 # What the trained models and the baselines can do: predictions, then scores in executed notebooks. Where models are tiny (`merged`
-# of the scale) both are one job per row and seed; else a job per task and dataset, predictions on GPUs and scores on CPUs. The
-# rows of baselines have the baseline's name in the place of the variant's.
+# of the scale) both are the sections of one notebook per row and seed; else a job per task and dataset, predictions on GPUs and
+# scores on CPUs. The rows of baselines have the name of the baseline in the place of the variant.
 
 
 rule predict_and_evaluate:
     input:
         model="results/{scale}/models/{variant}/seed_{seed}",
         files=job_files(JOBS),
-        notebooks=[task["notebook"] for task in TASKS.values()],
+        notebooks=[
+            "workflow/notebooks/predict.ipynb",
+            *(task["notebook"] for task in TASKS.values()),
+        ],
         runner="workflow/scripts/run_notebook.py",
     output:
         predictions=job_paths(
@@ -37,11 +40,10 @@ rule predict_and_evaluate:
         predictions="results/{scale}/predictions/{variant}/seed_{seed}",
         scores="results/{scale}/scores/{variant}/seed_{seed}",
     shell:
-        "(scprint2 predict --model {input.model} --jobs {params.jobs:q} --seed {wildcards.seed}"
-        " --out {params.predictions}"
-        " && python {input.runner} {input.notebooks} --log {log.notebook} --out {output.notebook}"
-        " --files predictions {output.predictions} --parameters scores={params.scores} scale={wildcards.scale}"
-        " variant={wildcards.variant} seed={wildcards.seed}) > {log.text} 2>&1"
+        "python {input.runner} {input.notebooks} --log {log.notebook} --out {output.notebook}"
+        " --files predictions {output.predictions}"
+        " --parameters model={input.model} jobs={params.jobs:q} out={params.predictions} scores={params.scores}"
+        " scale={wildcards.scale} variant={wildcards.variant} seed={wildcards.seed} > {log.text} 2>&1"
 
 
 for baseline, (task, _) in BASELINES.items():
@@ -53,7 +55,7 @@ for baseline, (task, _) in BASELINES.items():
             corpus=baseline_corpus,
             train=baseline_cells,
             files=job_files(jobs_of(baseline)),
-            notebooks=TASKS[task]["notebook"],
+            notebooks=["workflow/notebooks/predict.ipynb", TASKS[task]["notebook"]],
             runner="workflow/scripts/run_notebook.py",
         output:
             predictions=job_paths(
@@ -84,11 +86,11 @@ for baseline, (task, _) in BASELINES.items():
             predictions="results/{scale}/predictions/{variant}/seed_{seed}",
             scores="results/{scale}/scores/{variant}/seed_{seed}",
         shell:
-            "(scprint2 predict --baseline {wildcards.variant} --corpus {input.corpus} --jobs {params.jobs:q}"
-            " --seed {wildcards.seed} --out {params.predictions}"
-            " && python {input.runner} {input.notebooks} --log {log.notebook} --out {output.notebook}"
-            " --files predictions {output.predictions} --parameters scores={params.scores} scale={wildcards.scale}"
-            " variant={wildcards.variant} seed={wildcards.seed}) > {log.text} 2>&1"
+            "python {input.runner} {input.notebooks} --log {log.notebook} --out {output.notebook}"
+            " --files predictions {output.predictions}"
+            " --parameters baseline={wildcards.variant} corpus={input.corpus} jobs={params.jobs:q}"
+            " out={params.predictions} scores={params.scores}"
+            " scale={wildcards.scale} variant={wildcards.variant} seed={wildcards.seed} > {log.text} 2>&1"
 
 
 rule predict:

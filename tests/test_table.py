@@ -219,6 +219,17 @@ def test_cells_are_shown_by_what_they_mean():
     assert display.groups == (("cost", 1), ("denoising", 1), ("cell type prediction", 1))
 
 
+def test_what_rounds_to_zero_has_no_sign():
+    scores = make_scores()
+    scores.loc[(scores["variant"] == "negative_control") & (scores["task"] == "annotate"), "value"] = -1e-4
+    table = build(scores)
+    display = lay_out(
+        table.rows, table.cells, columns=table.columns, comparisons=table.comparisons, scale="mini", device="cpu A"
+    )
+    shown = {row.name: row.cells[-1].text for section in display.sections for row in section.rows}
+    assert shown["negative control"] == "0.0"
+
+
 def test_costs_are_read_from_model_folders(tmp_path):
     for seed, seconds in ((0, 90.0), (1, None)):
         folder = tmp_path / "base" / f"seed_{seed}"

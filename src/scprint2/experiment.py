@@ -19,7 +19,7 @@ from scprint2.losses.reconstruction import BinsConfig, MseConfig, ZinbConfig
 from scprint2.model.context import BuildContext
 from scprint2.model.outputs import CellOutput
 from scprint2.model.scprint2 import ScPrint2, ScPrint2Config, initialize
-from scprint2.randomness import stream, stream_seed
+from scprint2.randomness import seed_dropout, stream, stream_seed
 from scprint2.training.schedule import TrainingConfig
 from scprint2.views import ViewConfig
 
@@ -82,9 +82,10 @@ class TrainingModel(nn.Module):
         All randomness comes from (seed, step, name of the view), dropout included, so a resumed run draws the same.
         """
         outputs: dict[str, CellOutput] = {}
+        device = batch.genes.device
         for name, view in self.views.items():
-            torch.manual_seed(stream_seed(seed, step, name, "dropout"))
-            outputs[name] = view(self.model, batch, outputs, stream(seed, step, name, device=batch.genes.device))
+            seed_dropout(stream_seed(seed, step, name, "dropout"), device=device)
+            outputs[name] = view(self.model, batch, outputs, stream(seed, step, name, device=device))
         terms = {name: loss(outputs, batch) for name, loss in self.losses.items()}
         total = torch.stack([self._weight(name, step=step) * term for name, term in terms.items()]).sum()
         return total, terms

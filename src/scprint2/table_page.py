@@ -130,7 +130,7 @@ def _lay_out_cell(
     if cell.verdict_base and cell.verdict_base.verdict == "unknown":
         mark = footnotes.setdefault(f"Not compared with {BASE}: {cell.verdict_base.reason}.", str(len(footnotes) + 1))
     return DisplayCell(
-        f"{cell.mean:.{decimals}f}", _state(cell.verdict_base, column), spread=spread, mark=mark, title=title
+        f"{cell.mean:z.{decimals}f}", _state(cell.verdict_base, column), spread=spread, mark=mark, title=title
     )
 
 
@@ -146,7 +146,7 @@ def _state(verdict: Verdict | None, column: str) -> State:
 def _describe(reference: str, verdict: Verdict, *, decimals: int) -> str:
     if verdict.low is None or verdict.high is None:
         return f"not compared with {reference}: {verdict.reason}"
-    return f"{verdict.verdict} the interval of {reference}, {verdict.low:.{decimals}f} to {verdict.high:.{decimals}f}"
+    return f"{verdict.verdict} the interval of {reference}, {verdict.low:z.{decimals}f} to {verdict.high:z.{decimals}f}"
 
 
 def _decimals(cells: Cells, column: str) -> int:

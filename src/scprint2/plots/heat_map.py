@@ -92,7 +92,7 @@ def _text(state: str, difference: float, *, largest: float) -> str:
     if state in ("failed", "absent") or math.isnan(difference):
         return {"failed": FAILED, "absent": "n/a"}.get(state, "?")
     decimals = min(4, max(0, 2 - math.floor(math.log10(largest)))) if largest > 0 else 0
-    return f"{difference:+.{decimals}f}".replace("-", "−")
+    return f"{difference:+z.{decimals}f}".replace("-", "−")
 
 
 def plot_heat_map(drawn: pd.DataFrame, *, scale: str) -> Figure:

@@ -1,6 +1,5 @@
 """`scprint2 predict`. Heavy imports happen inside, so that help appears at once."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -21,12 +20,9 @@ def predict(
     A job is {"task": "denoise", "role": "denoise", "dataset": "x", "settings": {...}, "cells": "x/cells.h5ad"}, and for networks
     "truth": "known_edges.tsv" besides (columns regulator and target, gene ids).
     """
-    from scprint2.tasks.predict import PredictionJob, load_method
+    from scprint2.tasks.predict import load_method, read_jobs
     from scprint2.tasks.predict import predict as run
 
-    text = jobs if jobs.lstrip().startswith("[") else Path(jobs).read_text()
-    plan = [PredictionJob(**job) for job in json.loads(text)]
-    for path in run(
-        load_method(model=model, baseline=baseline, corpus=corpus, device=device), plan, out=out, seed=seed
-    ):
+    method = load_method(model=model, baseline=baseline, corpus=corpus, device=device)
+    for path in run(method, read_jobs(jobs), out=out, seed=seed):
         typer.echo(path)

@@ -1,5 +1,6 @@
 """Run the prediction jobs of one model or baseline: what `scprint2 predict` does."""
 
+import json
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -57,6 +58,18 @@ class PredictionJob:
     settings: Mapping[str, Any]
     cells: str
     truth: str | None = None
+
+
+def read_jobs(jobs: str) -> list[PredictionJob]:
+    """Read jobs from JSON text, or from a JSON file.
+
+    Raises
+    ------
+    TypeError
+        If a job lacks a field, or has one too many.
+    """
+    text = jobs if jobs.lstrip().startswith("[") else Path(jobs).read_text()
+    return [PredictionJob(**job) for job in json.loads(text)]
 
 
 @dataclass(frozen=True)
