@@ -1,6 +1,7 @@
 """The command line: `scprint2 <verb>`. Heavy imports happen inside the verbs, so that help appears at once."""
 
 import json
+import logging
 import os
 import sys
 import time
@@ -36,7 +37,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 @app.callback()
 def _root() -> None:
-    pass
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("scprint2").setLevel(logging.INFO)
 
 
 @app.command(epilog="Example: scprint2 variants --scale paper --json")

@@ -19,8 +19,8 @@ def stream(*key: object, device: torch.device | str = "cpu") -> torch.Generator:
 def seed_dropout(seed: int, *, device: torch.device) -> None:
     """Seed the one generator that dropout draws from on a device.
 
-    `torch.manual_seed` seeds every other device too and, where there is no GPU, keeps a stack trace of each call: a tenth of a tiny
-    model's step.
+    `torch.manual_seed` seeds every other device too and, where there is no GPU, keeps a stack trace of each call: a tenth of the
+    step of a tiny model.
     """
     if device.type == "cuda":
         torch.cuda.manual_seed(seed)
