@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 import scipy.sparse
 
-from scprint2.data.quality import quality_filter
+from scprint2.data.quality import Measures, measure_cells, quality_filter
 
 
 def counts(cells=100, genes=300, *, seed=0):
@@ -12,9 +12,38 @@ def counts(cells=100, genes=300, *, seed=0):
 
 def keep(matrix, obs=None, *, minimum_genes=20, deviations=5.0):
     obs = pd.DataFrame(index=range(len(matrix))) if obs is None else obs
-    return quality_filter(
-        scipy.sparse.csr_matrix(matrix.astype(np.int32)), obs, minimum_genes=minimum_genes, deviations=deviations
-    )
+    measures = measure(matrix)
+    found = quality_filter(measures, obs, genes=matrix.shape[1], minimum_genes=minimum_genes, deviations=deviations)
+    return found.keep, found.removed
+
+
+def measure(matrix, mitochondrial=()):
+    on_it = np.isin(np.arange(matrix.shape[1]), mitochondrial)
+    return measure_cells(scipy.sparse.csr_matrix(matrix.astype(np.int32)), mitochondrial=on_it)
+
+
+def test_cells_are_measured_as_numpy_does_and_block_by_block_the_same():
+    matrix = counts(cells=40, genes=90) * (np.random.default_rng(1).random((40, 90)) < 0.5)
+    matrix[7] = 0
+    found = measure(matrix, mitochondrial=[3, 80])
+    assert found.genes.tolist() == (matrix > 0).sum(axis=1).tolist()
+    assert found.depth.tolist() == matrix.sum(axis=1).tolist()
+    assert found.top.tolist() == np.sort(matrix, axis=1)[:, -20:].sum(axis=1).tolist()
+    assert found.mitochondrial.tolist() == matrix[:, [3, 80]].sum(axis=1).tolist()
+    parts = Measures.join([measure(matrix[:13], [3, 80]), measure(matrix[13:], [3, 80])])
+    for name in Measures.__dataclass_fields__:
+        assert np.array_equal(getattr(parts, name), getattr(found, name)), name
+
+
+def test_every_cell_has_the_reason_why_it_went_or_stayed():
+    matrix = counts()
+    matrix[50] = matrix[7]
+    matrix[5] *= 50
+    obs = pd.DataFrame({"is_primary_data": np.arange(100) != 2})
+    found = quality_filter(measure(matrix), obs, genes=300, minimum_genes=20, deviations=5.0)
+    assert {int(row): found.reason[row] for row in np.flatnonzero(~found.keep)} == {
+        2: "not_primary", 5: "outliers", 50: "duplicates",
+    }  # fmt: skip
 
 
 def test_good_cells_are_all_kept():

@@ -1,4 +1,4 @@
-"""Principal components, nearest neighbors and clusters of the cells of one dataset: exact, deterministic, sparse."""
+"""Principal components, nearest neighbors and clusters of the cells of a dataset: deterministic, exact up to 50,000 cells."""
 
 import random
 from dataclasses import dataclass
@@ -13,6 +13,10 @@ from sklearn.neighbors import NearestNeighbors
 
 NO_NEIGHBOR = -1
 NORMALIZED_TOTAL = 10_000  # counts per cell before the logarithm
+EXACT_CELLS = 50_000  # above, neighbors are approximate: the exact search would take an hour for a million cells
+CANDIDATES = 30  # neighbors that the approximate search keeps for each cell while it looks for better ones
+TREES = 10  # that it starts from
+BLOCK = 8192  # cells whose shared neighbors are counted at a time
 SMALL = 1500  # with fewer cells or genes than this, a dense square matrix of them is quicker than ARPACK
 LARGEST_SCALED = 10  # scaled values are cut here, as scanpy's tutorials do, lest one rare gene is a principal component
 
@@ -74,7 +78,9 @@ def _project_narrow(expression: sp.csr_matrix, rank: int) -> Float[np.ndarray, "
 
 
 def nearest_neighbors(points: Float[np.ndarray, "cell component"], neighbors: int) -> Neighbors:
-    """Exact nearest other cells, computed block by block."""
+    """Nearest other cells: exact, computed block by block, for up to `EXACT_CELLS` cells, else by nearest-neighbor descent."""
+    if len(points) > EXACT_CELLS:
+        return approximate_neighbors(points, neighbors)
     cells = len(points)
     index = np.full((cells, neighbors), NO_NEIGHBOR, dtype=np.int32)
     distance = np.zeros((cells, neighbors), dtype=np.float32)
@@ -83,6 +89,22 @@ def nearest_neighbors(points: Float[np.ndarray, "cell component"], neighbors: in
         search = NearestNeighbors(n_neighbors=found, algorithm="brute").fit(points)
         distance[:, :found], index[:, :found] = search.kneighbors()
     return Neighbors(index, distance)
+
+
+def approximate_neighbors(points: Float[np.ndarray, "cell component"], neighbors: int) -> Neighbors:
+    """Most of the nearest other cells (docs/performance.md has the share), by nearest-neighbor descent on one thread.
+
+    One thread: with several, which of them comes first decides which neighbors are found.
+    """
+    from pynndescent import NNDescent  # compiles for half a minute
+
+    kept = max(CANDIDATES, neighbors + 1)
+    search = NNDescent(points, "euclidean", n_neighbors=kept, n_trees=TREES, random_state=0, n_jobs=1)
+    index, distance = search.neighbor_graph  # type: ignore[misc]
+    itself = index == np.arange(len(points))[:, None]
+    others = np.argsort(itself, axis=1, kind="stable")[:, :neighbors]  # the cell itself goes last
+    index, distance = (np.take_along_axis(values, others, axis=1) for values in (index, distance))
+    return Neighbors(index.astype(np.int32), distance.astype(np.float32))
 
 
 def leiden_clusters(
@@ -98,14 +120,24 @@ def leiden_clusters(
     ones = np.ones(len(rows) + cells, dtype=np.float32)
     to = np.concatenate([neighbors[rows, columns], np.arange(cells)])
     near = sp.csr_matrix((ones, (np.concatenate([rows, np.arange(cells)]), to)), shape=(cells, cells))
-    shared = sp.triu((near @ near.T).multiply(near + near.T > 0), k=1).tocoo()
-    sizes = np.asarray(near.sum(axis=1)).ravel()
-    weights = shared.data / (sizes[shared.row] + sizes[shared.col] - shared.data)
-    graph = igraph.Graph(n=cells, edges=np.column_stack([shared.row, shared.col]))
+    edges, weights = _weighted_edges(near)
+    graph = igraph.Graph(n=cells, edges=edges)
     igraph.set_random_number_generator(random.Random(seed))
     found = graph.community_leiden("modularity", weights=weights.tolist(), resolution=resolution, n_iterations=2)
     igraph.set_random_number_generator(random)
     return _by_size(np.array(found.membership))
+
+
+def _weighted_edges(near: sp.csr_matrix) -> tuple[Int[np.ndarray, "edge 2"], Float[np.ndarray, " edge"]]:
+    """Pairs of near cells, and the share of their neighbors that they have in common (Jaccard); some cells at a time."""
+    sizes, either, transposed = np.asarray(near.sum(axis=1)).ravel(), near + near.T > 0, sp.csr_matrix(near.T)
+    edges, weights = [], []
+    for start in range(0, len(sizes), BLOCK):
+        rows = slice(start, start + BLOCK)
+        shared = sp.triu((near[rows] @ transposed).multiply(either[rows]), k=start + 1).tocoo()
+        edges.append(np.column_stack([shared.row + start, shared.col]))
+        weights.append(shared.data / (sizes[shared.row + start] + sizes[shared.col] - shared.data))
+    return np.concatenate(edges), np.concatenate(weights)
 
 
 def merge_clusters(

@@ -1,7 +1,10 @@
 """From anybody's h5ad to the processed cells that shards, tasks and metrics read. Deterministic; one dataset at a time."""
 
 import hashlib
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,16 +12,19 @@ import anndata
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int, Shaped
 from pydantic import Field
 
 from scprint2.config.node import Node
-from scprint2.data.clusters import leiden_clusters, merge_clusters, nearest_neighbors, principal_components
+from scprint2.data.clusters import EXACT_CELLS, leiden_clusters, merge_clusters, nearest_neighbors, principal_components
+from scprint2.data.count_store import Counts, all_counts, store_counts
 from scprint2.data.genes import GeneMapping, GeneTable, map_genes
 from scprint2.data.labels import align_labels
-from scprint2.data.quality import quality_filter
+from scprint2.data.quality import Measures, measure_cells, quality_filter
+from scprint2.data.raw_cells import RawCells, RawMatrix
 from scprint2.data.registry import Dataset
-from scprint2.data.validate import count_problem, read_h5ad, to_csr, validate_counts
+from scprint2.data.streamed_components import streamed_components
+from scprint2.data.validate import count_problem, open_cells, to_csr
 from scprint2.files import atomic_path, write_json
 
 MINIMUM_MAPPED = (
@@ -26,6 +32,7 @@ MINIMUM_MAPPED = (
 )
 MINIMUM_GROUP = 10  # Methods: smaller groups of (cell type, cluster) fall back to the cell type
 SEED = 0  # of the principal components' start and of Leiden
+MITOCHONDRIAL = frozenset(["MT", "chrM", "M", "MtDNA", "Mito"])  # what the chromosome is called
 GENE_COLUMNS = ("ensembl_id", "gene_ids", "gene_id", "feature_id", "symbol", "feature_name", "gene_symbol", "gene_name")
 
 
@@ -57,48 +64,127 @@ class PreprocessingConfig(Node):
     deviations: float = Field(gt=0)
 
 
+@dataclass(frozen=True)
+class ProcessedCells:
+    """The cells of one dataset that were kept, ready to become a shard or an AnnData object.
+
+    Attributes
+    ----------
+    counts
+        Counts of the genes that were found, in the order of the gene table.
+    obs
+        `batch`, `donor_id`, one ontology term per class, `cluster`, `cell_type_cluster`, `nnz` and `depth`.
+    var
+        Gene ids and symbols.
+    obsm
+        `X_pca`, `neighbor` and `neighbor_distance`; `spatial` where the file has it.
+    layers
+        Those that the registry names, in memory.
+    record
+        What was done: `dataset`, `organism`, `counts_place`, `qc`, `unknown_labels` and the gene report `genes`.
+    measures, reason
+        Of all cells that were read: what quality control measured, and why it dropped or kept each.
+    """
+
+    counts: Counts
+    obs: pd.DataFrame
+    var: pd.DataFrame
+    obsm: dict[str, np.ndarray]
+    layers: dict[str, sp.csr_matrix]
+    record: dict[str, Any]
+    measures: Measures
+    reason: Shaped[np.ndarray, " read"]
+
+    def to_anndata(self) -> anndata.AnnData:
+        """Return everything but the measures as an AnnData object, in memory."""
+        return anndata.AnnData(
+            all_counts(self.counts),
+            obs=self.obs,
+            var=self.var,
+            obsm=dict(self.obsm),  # type: ignore[arg-type]
+            layers=self.layers,
+            uns={"scprint2": dict(self.record)},
+        )
+
+
 def preprocess(
     dataset: Dataset, raw_path: str | Path, table: GeneTable, *, settings: PreprocessingConfig
 ) -> anndata.AnnData:
+    """Process a dataset that fits into memory; see `processed` for what is done, and `ProcessedCells` for what comes back."""
+    with processed(dataset, raw_path, table, settings=settings, scratch=None) as cells:
+        return cells.to_anndata()
+
+
+@contextmanager
+def processed(
+    dataset: Dataset,
+    raw_path: str | Path,
+    table: GeneTable,
+    *,
+    settings: PreprocessingConfig,
+    scratch: str | Path | None,
+) -> Iterator[ProcessedCells]:
     """Validate, map to genes, filter, label, embed and cluster the cells of one dataset.
 
-    X holds int32 counts of the genes that were found, in the order of the table. obs holds `batch`, `donor_id`, one ontology
-    term per class, `cluster`, `cell_type_cluster`, `nnz` and `depth`; obsm `X_pca`, `neighbor` and `neighbor_distance`;
-    uns["scprint2"] what was done: `dataset`, `organism`, `qc` and the gene report `genes`.
+    The file is read block by block; counts on the genes of the table lie in a temporary folder inside `scratch` (None: where the
+    system keeps such folders) until the context ends.
 
     Raises
     ------
     ValueError
         If the file, its counts, its genes or its labels cannot be used; the message names the file and what to do.
     """
-    try:
-        adata = validate_counts(select_cells(read_h5ad(raw_path), dataset), file=raw_path)
-        obs = pd.DataFrame(adata.obs)
-        mapping = map_genes_of(adata, table, minimum_mapped=MINIMUM_MAPPED)
-        mapped = _to_genes(adata, mapping, table, dataset)
+    with tempfile.TemporaryDirectory(prefix="counts-", dir=scratch) as folder:
+        try:
+            cells = _read_and_filter(dataset, raw_path, table, settings=settings, folder=Path(folder))
+        except ValueError as error:
+            message = str(error)
+            raise ValueError(message if message.startswith(str(raw_path)) else f"{raw_path}: {message}") from error
+        _embed_and_cluster(cells, settings)
+        yield cells
+
+
+def _read_and_filter(
+    dataset: Dataset, raw_path: str | Path, table: GeneTable, *, settings: PreprocessingConfig, folder: Path
+) -> ProcessedCells:
+    with open_cells(raw_path, scratch=folder) as raw:
+        chosen = select_cells(raw, dataset)
+        obs = raw.obs.loc[chosen]
+        mapping = map_genes_of(raw.var, table, minimum_mapped=MINIMUM_MAPPED)
+        found = np.unique(mapping.index[mapping.index >= 0])
+        sums = _summing(mapping.index, found)
+        mitochondrial = is_mitochondrial(table)[found]
+        measures: list[Measures] = []
+        counts = store_counts(_mapped(raw.counts, chosen, sums, mitochondrial, measures), folder, genes=len(found))
         base, labels = _base_obs(obs, dataset), align_labels(obs, dataset=dataset)
-        counts = sp.csr_matrix(mapped.X)
-        keep, removed = quality_filter(
-            counts, obs, minimum_genes=settings.minimum_genes, deviations=settings.deviations
+        measured = Measures.join(measures)
+        quality = quality_filter(
+            measured, obs, genes=len(found), minimum_genes=settings.minimum_genes, deviations=settings.deviations
         )
-    except ValueError as error:
-        message = str(error)
-        raise ValueError(message if message.startswith(str(raw_path)) else f"{raw_path}: {message}") from error
-    mapped.obs = base.join(labels.frame)
-    mapped.obs["nnz"] = np.diff(counts.indptr).astype(np.int32)
-    mapped.obs["depth"] = np.asarray(counts.sum(axis=1)).ravel().astype(np.int64)
-    result = mapped[keep].copy()
-    _embed_and_cluster(result, settings)
-    quality = {"cells_read": adata.n_obs, "cells_kept": result.n_obs, **removed, **_gene_counts(mapping)}
-    result.uns["scprint2"] = {
+        rows = np.flatnonzero(chosen)[quality.keep]
+        layers = {name: _layer(raw, name, rows, sums) for name in dataset.layers}
+        obsm = {} if raw.spatial is None else {"spatial": raw.spatial[rows]}
+        place = raw.place
+    frame = base.join(labels.frame).assign(nnz=measured.genes.astype(np.int32), depth=measured.depth)
+    numbers = {
+        "cells_read": len(obs),
+        "cells_kept": int(quality.keep.sum()),
+        **quality.removed,
+        **_gene_counts(mapping),
+    }
+    record = {
         "dataset": dataset.name,
         "organism": dataset.organism,
-        "counts_place": adata.uns["counts_place"],
-        "qc": {**quality, "genes_kept": result.n_vars},
+        "counts_place": place,
+        "qc": {**numbers, "genes_kept": len(found), "genes_mitochondrial": int(mitochondrial.sum())},
         "unknown_labels": {name: f"{lost['cells']} cells: {lost['examples']}" for name, lost in labels.unknown.items()},
         "genes": mapping.report,
     }
-    return result
+    var = table.frame.iloc[found][["gene_id", "symbol"]].set_index("gene_id")
+    kept = counts.select(quality.keep)
+    return ProcessedCells(
+        kept, _used_categories(frame.loc[quality.keep]), var, obsm, layers, record, measured, quality.reason
+    )
 
 
 def write_preprocessed(adata: anndata.AnnData, *, cells: str | Path, genes: str | Path, qc: str | Path) -> None:
@@ -114,27 +200,26 @@ def write_preprocessed(adata: anndata.AnnData, *, cells: str | Path, genes: str 
         slim.write_h5ad(path, compression="gzip")
 
 
-def select_cells(adata: anndata.AnnData, dataset: Dataset) -> anndata.AnnData:
-    """Return the cells of the registry's subset, and check that they are all of its organism.
+def select_cells(raw: RawCells, dataset: Dataset) -> Bool[np.ndarray, " cell"]:
+    """Say which cells are in the registry's subset, and check that they are all of its organism.
 
     Raises
     ------
     ValueError
         If a column of the subset is missing, no cell is left, or cells of another organism are.
     """
-    keep = np.ones(adata.n_obs, dtype=bool)
+    keep = np.ones(len(raw.obs), dtype=bool)
     for condition in filter(None, dataset.subset.split("&")):
-        keep &= _meets(adata, condition)
+        keep &= _meets(raw.obs, condition)
     if not keep.any():
-        raise ValueError(f"no cell of {adata.n_obs} meets subset {dataset.subset!r}; correct it in the registry.")
-    chosen = adata if keep.all() else adata[keep].copy()
-    found = _organisms(chosen)
+        raise ValueError(f"no cell of {len(keep)} meets subset {dataset.subset!r}; correct it in the registry.")
+    found = _organisms(raw, keep)
     if found - {dataset.organism}:
         raise ValueError(
             f"holds cells of {sorted(found)}, the registry says {dataset.organism}. Correct the organism, or choose cells with "
             f"subset organism_ontology_term_id={dataset.organism}."
         )
-    return chosen
+    return keep
 
 
 def cell_hash(names: Sequence[str]) -> Float[np.ndarray, " cell"]:
@@ -143,7 +228,7 @@ def cell_hash(names: Sequence[str]) -> Float[np.ndarray, " cell"]:
     return np.array([int.from_bytes(digest, "big") >> 11 for digest in digests], dtype=np.float64) / 2**53
 
 
-def map_genes_of(adata: anndata.AnnData, table: GeneTable, *, minimum_mapped: float) -> GeneMapping:
+def map_genes_of(var: pd.DataFrame, table: GeneTable, *, minimum_mapped: float) -> GeneMapping:
     """Map the genes of a file: by var_names, and what they leave open by the usual columns of var.
 
     Raises
@@ -151,12 +236,12 @@ def map_genes_of(adata: anndata.AnnData, table: GeneTable, *, minimum_mapped: fl
     ValueError
         If too few genes are found.
     """
-    best = map_genes(adata.var_names.astype(str).tolist(), table)
+    best = map_genes(var.index.tolist(), table)
     index, report = best.index.copy(), best.report.copy()
-    for column in [name for name in GENE_COLUMNS if name in adata.var]:
+    for column in [name for name in GENE_COLUMNS if name in var]:
         if (index >= 0).all():
             break
-        other = map_genes(adata.var[column].astype(str).tolist(), table)
+        other = map_genes(var[column].astype(str).tolist(), table)
         better = (index < 0) & (other.index >= 0)
         index[better] = other.index[better]
         report.loc[better, ["status", "gene_id"]] = other.report.loc[better, ["status", "gene_id"]]
@@ -168,50 +253,67 @@ def map_genes_of(adata: anndata.AnnData, table: GeneTable, *, minimum_mapped: fl
     return mapping
 
 
-def _meets(adata: anndata.AnnData, condition: str) -> np.ndarray:
+def is_mitochondrial(table: GeneTable) -> Bool[np.ndarray, " gene"]:
+    """True for the genes of the mitochondrial genome, known by chromosome or by symbol (MT-ND1)."""
+    on_it = table.frame["chromosome"].isin(list(MITOCHONDRIAL))
+    return (on_it | table.frame["symbol"].str.upper().str.startswith("MT-")).to_numpy()
+
+
+def _meets(obs: pd.DataFrame, condition: str) -> np.ndarray:
     if condition.startswith("hash"):
-        numbers = cell_hash(adata.obs_names.astype(str).tolist())
+        numbers = cell_hash(obs.index.tolist())
         return numbers < float(condition[5:]) if condition[4] == "<" else numbers >= float(condition[6:])
     column, value = condition.split("=", 1)
-    if column not in adata.obs:
-        raise ValueError(f"subset needs obs column {column!r}; found {sorted(adata.obs.columns)[:20]}.")
-    return (adata.obs[column].astype(str) == value).to_numpy()
+    if column not in obs:
+        raise ValueError(f"subset needs obs column {column!r}; found {sorted(obs.columns)[:20]}.")
+    return (obs[column].astype(str) == value).to_numpy()
 
 
-def _organisms(adata: anndata.AnnData) -> set[str]:
+def _organisms(raw: RawCells, keep: np.ndarray) -> set[str]:
     """Organisms of the cells: obs up to CELLxGENE schema 5, uns from schema 6 on; empty when the file does not say."""
-    given = adata.obs.get("organism_ontology_term_id")
-    found = set(given.astype(str)) if given is not None else {str(adata.uns.get("organism_ontology_term_id", ""))}
+    given = raw.obs.get("organism_ontology_term_id")
+    found = set(given[keep].astype(str)) if given is not None else {raw.organism}
     return {organism for organism in found if organism.startswith("NCBITaxon:")}
 
 
-def _to_genes(adata: anndata.AnnData, mapping: GeneMapping, table: GeneTable, dataset: Dataset) -> anndata.AnnData:
-    """Cells on the genes that were found, in the order of the table; columns of one gene are summed."""
-    rows = np.unique(mapping.index[mapping.index >= 0])
-    source = np.flatnonzero(mapping.index >= 0)
-    target = np.searchsorted(rows, mapping.index[source])
-    ones = np.ones(len(source), dtype=np.int64)
-    sums = sp.csr_matrix((ones, (source, target)), shape=(adata.n_vars, len(rows)))
-    counts = to_csr(sp.csr_matrix(adata.X) @ sums)
-    if problem := count_problem(counts):
-        raise ValueError(f"after mapping to genes the matrix {problem}.")
-    missing = [name for name in dataset.layers if name not in adata.layers]
-    if missing:
-        raise ValueError(f"has no layers {missing} that the registry names; found {list(adata.layers)}.")
-    layers = {name: _layer(adata.layers[name] @ sums) for name in dataset.layers}
-    var = table.frame.iloc[rows][["gene_id", "symbol"]].set_index("gene_id")
-    counts.data = counts.data.astype(np.int32)
-    mapped = anndata.AnnData(counts, obs=pd.DataFrame(index=adata.obs_names), var=var, layers=layers)
-    if "spatial" in adata.obsm:
-        mapped.obsm["spatial"] = adata.obsm["spatial"]
-    return mapped
+def _summing(index: Int[np.ndarray, " name"], found: Int[np.ndarray, " found"]) -> sp.csr_matrix:
+    """Matrix that brings columns of the file to the genes found, in the order of the table; columns of one gene are summed."""
+    source = np.flatnonzero(index >= 0)
+    target = np.searchsorted(found, index[source])
+    return sp.csr_matrix((np.ones(len(source), np.int64), (source, target)), shape=(len(index), len(found)))
 
 
-def _layer(matrix: Any) -> sp.csr_matrix:
-    csr = sp.csr_matrix(matrix)
+def _mapped(
+    matrix: RawMatrix, chosen: np.ndarray, sums: sp.csr_matrix, mitochondrial: np.ndarray, measures: list[Measures]
+) -> Iterator[sp.csr_matrix]:
+    """Counts of the chosen cells on the genes that were found, block by block; measures are added to the list."""
+    for rows, block in matrix.blocks():
+        counts = to_csr(block[chosen[rows]] @ sums)
+        if problem := count_problem(counts):
+            raise ValueError(f"after mapping to genes the matrix {problem}.")
+        counts.data = counts.data.astype(np.int32)
+        measures.append(measure_cells(counts, mitochondrial=mitochondrial))
+        yield counts
+
+
+def _layer(raw: RawCells, name: str, rows: np.ndarray, sums: sp.csr_matrix) -> sp.csr_matrix:
+    if name not in raw.layers:
+        raise ValueError(f"has no layers {[name]} that the registry names; found {list(raw.layers)}.")
+    matrix = sp.csr_matrix(sp.vstack([block for _, block in raw.layers[name].blocks()]))
+    csr = sp.csr_matrix(matrix[rows] @ sums)
     csr.sum_duplicates()
     csr.data = csr.data.astype(np.float32)
     return csr
+
+
+def _used_categories(frame: pd.DataFrame) -> pd.DataFrame:
+    """Categories that no kept cell has are forgotten."""
+    columns = {
+        str(name): column.cat.remove_unused_categories()
+        for name, column in frame.items()
+        if isinstance(column.dtype, pd.CategoricalDtype)
+    }
+    return frame.assign(**columns)
 
 
 def _base_obs(obs: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
@@ -232,17 +334,24 @@ def _gene_counts(mapping: GeneMapping) -> dict[str, int]:
     return found | {"genes_merged": int(mapping.report["merged"].sum())}
 
 
-def _embed_and_cluster(adata: anndata.AnnData, settings: PreprocessingConfig) -> None:
-    components = principal_components(sp.csr_matrix(adata.X), settings.principal_components, seed=SEED)
+def _embed_and_cluster(cells: ProcessedCells, settings: PreprocessingConfig) -> None:
+    components = _components(cells.counts, settings.principal_components)
     found = nearest_neighbors(components, max(settings.neighbors, settings.cluster_neighbors))
-    adata.obsm["X_pca"] = components
-    adata.obsm["neighbor"] = found.index[:, : settings.neighbors]
-    adata.obsm["neighbor_distance"] = found.distance[:, : settings.neighbors]
+    cells.obsm["X_pca"] = components
+    cells.obsm["neighbor"] = found.index[:, : settings.neighbors]
+    cells.obsm["neighbor_distance"] = found.distance[:, : settings.neighbors]
     graph = found.index[:, : settings.cluster_neighbors]
     clusters = leiden_clusters(graph, resolution=settings.resolution, seed=SEED)
     clusters = merge_clusters(clusters, components, correlation=settings.merge_correlation)
-    cell_types = adata.obs["cell_type_ontology_term_id"].astype(str)
-    adata.obs["cluster"] = pd.Categorical(clusters.astype(str))
-    groups = cell_types + "|" + adata.obs["cluster"].astype(str)
+    cell_types = cells.obs["cell_type_ontology_term_id"].astype(str)
+    cells.obs["cluster"] = pd.Categorical(clusters.astype(str))
+    groups = cell_types + "|" + cells.obs["cluster"].astype(str)
     small = groups.map(groups.value_counts()) < MINIMUM_GROUP
-    adata.obs["cell_type_cluster"] = pd.Categorical(groups.where(~small, cell_types))
+    cells.obs["cell_type_cluster"] = pd.Categorical(groups.where(~small, cell_types))
+
+
+def _components(counts: Counts, components: int) -> Float[np.ndarray, "cell component"]:
+    """Of all genes in memory where there are few cells, else streamed."""
+    if counts.shape[0] > EXACT_CELLS:
+        return streamed_components(counts, components)
+    return principal_components(all_counts(counts), components, seed=SEED)

@@ -3,23 +3,25 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 import pandas as pd
 import scipy.sparse
 from anndata import AnnData
-from jaxtyping import Int
+from jaxtyping import Int, UInt
 
+from scprint2.data.count_store import Counts, MatrixCounts, cell_blocks, index_type
 from scprint2.data.shard import ESCAPE, FORMAT, LEVELS, TRAINING, VALIDATION, VERSION, genes_sha256, hash_rows, mix
 from scprint2.data.vocabulary import CLASSES
 from scprint2.files import sync, write_json
 
-BLOCK = 65_536  # cells written at a time
+if TYPE_CHECKING:
+    from scprint2.data.preprocess import ProcessedCells
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,53 @@ class _Strata:
     cell_type_clusters: list[str]
     label: Int[np.ndarray, "cell class"]
     key: Int[np.ndarray, "stratum key"]  # codes of the classes, cluster, cell type × cluster
+
+
+@dataclass(frozen=True)
+class _Cells:
+    """What a shard is written of.
+
+    Attributes
+    ----------
+    counts, measured
+        Counts, and for each of their columns the index in the gene table.
+    obs, obsm
+        Labels and clusters; `neighbor`, `neighbor_distance` and, to find neighbors of validation cells, `X_pca`.
+    record
+        Holds `dataset` and `organism`.
+    """
+
+    counts: Counts
+    measured: Int[np.ndarray, " measured"]
+    obs: pd.DataFrame
+    obsm: Mapping[str, np.ndarray]
+    record: Mapping[str, Any]
+
+    def take(self, cells: Int[np.ndarray, " taken"], genes: int) -> scipy.sparse.csr_matrix:
+        """Counts of some cells on the gene table, each cell's sorted by gene."""
+        block = self.counts.take(cells)
+        shape = (len(cells), genes)
+        block = scipy.sparse.csr_matrix((block.data, self.measured[block.indices], block.indptr), shape=shape)
+        block.sort_indices()
+        return block
+
+
+@dataclass(frozen=True)
+class _Scan:
+    """What one pass over the counts finds.
+
+    Attributes
+    ----------
+    hash
+        Of each cell's counts.
+    large_cell, large_place, large_count
+        Counts that do not fit into a byte: their cell, place among its entries, and value.
+    """
+
+    hash: UInt[np.ndarray, " cell"]
+    large_cell: Int[np.ndarray, " large"]
+    large_place: Int[np.ndarray, " large"]
+    large_count: Int[np.ndarray, " large"]
 
 
 def write_shard(adata: AnnData, folder: str | Path, *, gene_ids: Sequence[str], validation_share: float) -> None:
@@ -54,94 +103,123 @@ def write_shard(adata: AnnData, folder: str | Path, *, gene_ids: Sequence[str], 
     ValueError
         If counts, genes or columns are not as above.
     """
-    matrix, measured = _counts(adata, gene_ids)
-    hashes = hash_rows(matrix.indptr, matrix.indices, matrix.data)
-    nnz = np.diff(matrix.indptr)
-    strata = _strata(pd.DataFrame(adata.obs))
-    split = _split(strata.of_cell, hashes, share=validation_share)
+    record = adata.uns.get("scprint2", {})
+    for key in ("dataset", "organism"):
+        if key not in record:
+            raise ValueError(f"uns['scprint2'] has no {key!r}: shards are built of processed cells (`preprocess`).")
+    cells = _Cells(
+        MatrixCounts(_checked_counts(adata)),
+        _measured(adata.var_names, gene_ids),
+        pd.DataFrame(adata.obs),
+        {name: np.asarray(adata.obsm[name]) for name in adata.obsm},
+        record,
+    )
+    _write(cells, Path(folder), gene_ids=gene_ids, validation_share=validation_share)
+
+
+def write_processed_shard(
+    cells: "ProcessedCells", folder: str | Path, *, gene_ids: Sequence[str], validation_share: float
+) -> None:
+    """Write a shard like `write_shard`, of cells whose counts may lie in a file."""
+    measured = _measured(cells.var.index, gene_ids)
+    source = _Cells(cells.counts, measured, cells.obs, cells.obsm, cells.record)
+    _write(source, Path(folder), gene_ids=gene_ids, validation_share=validation_share)
+
+
+def _write(cells: _Cells, folder: Path, *, gene_ids: Sequence[str], validation_share: float) -> None:
+    genes, nnz = len(gene_ids), np.asarray(cells.counts.nnz)
+    if len(nnz) == 0:
+        raise ValueError("there are no cells to write. Look at what quality control removed.")
+    scan = _scan(cells, genes)
+    strata = _strata(cells.obs)
+    split = _split(strata.of_cell, scan.hash, share=validation_share)
     level, level_nnz = _levels(nnz)
     order = np.lexsort((np.arange(len(nnz)), level, strata.of_cell, split))
-    neighbor, distance = _neighbors(adata, split, order)
-    cells = np.zeros((2, len(strata.key), LEVELS), np.uint32)
-    np.add.at(cells, (split, strata.of_cell, level), 1)
-    index = np.dtype("<u2") if len(gene_ids) <= 65_536 else np.dtype("<u4")
-    arrays = _count_arrays(matrix, order, index) | {
+    neighbor, distance = _neighbors(cells.obsm, split, order)
+    stored = np.zeros((2, len(strata.key), LEVELS), np.uint32)
+    np.add.at(stored, (split, strata.of_cell, level), 1)
+    index = index_type(genes)
+    arrays = _count_arrays(cells, scan, order, genes=genes) | {
         "neighbor": [neighbor.astype("<i4")],
         "distance": [distance.astype("<f2")],
         "label": [strata.label[order].astype("<i2")],
         "nnz": [nnz[order].astype(index)],
-        "hash": [hashes[order].astype("<u8")],
+        "hash": [scan.hash[order].astype("<u8")],
         "source": [order.astype("<i4")],
-        "measured": [measured.astype("<i4")],
+        "measured": [np.sort(cells.measured).astype("<i4")],
         "stratum_label": [strata.key[:, : len(CLASSES)].astype("<i2")],
         "stratum_cluster": [strata.key[:, -2].astype("<i4")],
         "stratum_cell_type_cluster": [strata.key[:, -1].astype("<i4")],
-        "stratum_cells": [cells.astype("<u4")],
+        "stratum_cells": [stored.astype("<u4")],
     }
     header = {
         "format": FORMAT,
         "version": VERSION,
-        "dataset": str(adata.uns["scprint2"]["dataset"]),
-        "organism": str(adata.uns["scprint2"]["organism"]),
+        "dataset": str(cells.record["dataset"]),
+        "organism": str(cells.record["organism"]),
         "cells": len(nnz),
         "training_cells": int((split == TRAINING).sum()),
         "validation_share": validation_share,
-        "genes": len(gene_ids),
+        "genes": genes,
         "genes_sha256": genes_sha256(gene_ids),
         "classes": list(CLASSES),
         "terms": strata.terms,
         "clusters": strata.clusters,
         "cell_type_clusters": strata.cell_type_clusters,
         "level_nnz": level_nnz.tolist(),
-        "donors": sorted(set(adata.obs["donor_id"].astype(str))) if "donor_id" in adata.obs else [],
+        "donors": sorted(set(cells.obs["donor_id"].astype(str))) if "donor_id" in cells.obs else [],
     }
-    _publish(Path(folder), header, arrays)
+    publish_shard(folder, header, arrays)
 
 
-def _count_arrays(
-    matrix: scipy.sparse.csr_matrix, order: np.ndarray, index: np.dtype
-) -> dict[str, Iterable[np.ndarray]]:
+def _scan(cells: _Cells, genes: int) -> _Scan:
+    hashes, large = [], []
+    for rows in cell_blocks(cells.counts.nnz):
+        block = cells.take(rows, genes)
+        hashes.append(hash_rows(block.indptr, block.indices, block.data))
+        entry = np.flatnonzero(block.data >= ESCAPE)
+        row = np.searchsorted(block.indptr, entry, side="right") - 1
+        large.append(np.stack([rows[row], entry - block.indptr[row], block.data[entry]]).astype(np.int64))
+    return _Scan(np.concatenate(hashes), *np.concatenate(large, axis=1))
+
+
+def _count_arrays(cells: _Cells, scan: _Scan, order: np.ndarray, *, genes: int) -> dict[str, Iterable[np.ndarray]]:
     """Return the arrays of the counts in the new order of the cells, the two big ones block by block."""
-    indptr = np.concatenate([[0], np.cumsum(np.diff(matrix.indptr)[order])])
-    large = np.flatnonzero(matrix.data >= ESCAPE)
-    row = np.searchsorted(matrix.indptr, large, side="right") - 1
-    entry = indptr[np.argsort(order)[row]] + large - matrix.indptr[row]
+    nnz = np.asarray(cells.counts.nnz)[order]
+    indptr = np.concatenate([[0], np.cumsum(nnz)])
+    entry = indptr[np.argsort(order)[scan.large_cell]] + scan.large_place
     by_entry = np.argsort(entry)
-    blocks = [order[start : start + BLOCK] for start in range(0, len(order), BLOCK)]
+    blocks = list(cell_blocks(nnz))
     return {
         "indptr": [indptr.astype("<i8")],
-        "gene": (matrix[block].indices.astype(index) for block in blocks),
-        "count": (np.minimum(matrix[block].data, ESCAPE).astype("u1") for block in blocks),
+        "gene": (cells.take(order[block], genes).indices.astype(index_type(genes)) for block in blocks),
+        "count": (np.minimum(cells.take(order[block], genes).data, ESCAPE).astype("u1") for block in blocks),
         "escape_entry": [entry[by_entry].astype("<i8")],
-        "escape_count": [matrix.data[large][by_entry].astype("<i4")],
+        "escape_count": [scan.large_count[by_entry].astype("<i4")],
     }
 
 
-def _counts(adata: AnnData, gene_ids: Sequence[str]) -> tuple[scipy.sparse.csr_matrix, np.ndarray]:
-    """Return the counts on the organism's gene table, rows sorted by gene, and the genes that were measured."""
-    for key in ("dataset", "organism"):
-        if key not in adata.uns.get("scprint2", {}):
-            raise ValueError(f"uns['scprint2'] has no {key!r}: shards are built of processed cells (`preprocess`).")
-    measured = pd.Index(gene_ids).get_indexer(adata.var_names)
+def _measured(names: pd.Index, gene_ids: Sequence[str]) -> np.ndarray:
+    """Return the index in the gene table of each gene."""
+    measured = pd.Index(gene_ids).get_indexer(names)
     if (measured < 0).any() or len(set(measured)) < len(measured):
-        bad = adata.var_names[measured < 0][:5].tolist() or "duplicates"
+        bad = names[measured < 0][:5].tolist() or "duplicates"
         raise ValueError(
             f"genes {bad} are not in the gene table of the organism ({len(gene_ids)} genes), or twice. Map the genes first."
         )
-    if adata.n_obs == 0:
-        raise ValueError("there are no cells to write. Look at what quality control removed.")
+    return measured
+
+
+def _checked_counts(adata: AnnData) -> scipy.sparse.csr_matrix:
+    """Return X as integers without stored zeros."""
     matrix = scipy.sparse.csr_matrix(adata.X)
     if matrix.nnz and (
         matrix.data.min() < 0 or np.any(matrix.data != np.floor(matrix.data)) or matrix.data.max() >= 2**31
     ):
         raise ValueError("X holds values that are no counts: whole numbers from 0 to 2^31 - 1 are needed.")
-    shape = (adata.n_obs, len(gene_ids))
-    matrix = scipy.sparse.csr_matrix(
-        (matrix.data.astype(np.int32), measured[matrix.indices], matrix.indptr), shape=shape
-    )
+    matrix = scipy.sparse.csr_matrix(matrix, dtype=np.int32, copy=True)
     matrix.eliminate_zeros()
-    matrix.sort_indices()
-    return matrix, np.sort(measured)
+    return matrix
 
 
 def _strata(obs: pd.DataFrame) -> _Strata:
@@ -204,19 +282,19 @@ def _levels(nnz: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return level, np.bincount(level, weights=nnz, minlength=LEVELS) / np.maximum(cells, 1)
 
 
-def _neighbors(adata: AnnData, split: np.ndarray, order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _neighbors(obsm: Mapping[str, np.ndarray], split: np.ndarray, order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return neighbors and distances in the new order; neighbors of the other split are dropped."""
-    neighbor = np.array(adata.obsm["neighbor"], dtype=np.int64)
-    distance = np.array(adata.obsm["neighbor_distance"], dtype=np.float64)
+    neighbor = np.array(obsm["neighbor"], dtype=np.int64)
+    distance = np.array(obsm["neighbor_distance"], dtype=np.float64)
     if neighbor.size and neighbor.max() >= len(neighbor):
         raise ValueError(
             f"obsm['neighbor'] names row {neighbor.max()} of {len(neighbor)} cells. Preprocess the dataset again."
         )
     validation = np.flatnonzero(split == VALIDATION)
-    if "X_pca" in adata.obsm and len(validation) > 1:  # nearly all of their neighbors are training cells
+    if "X_pca" in obsm and len(validation) > 1:  # nearly all of their neighbors are training cells
         from scprint2.data.clusters import nearest_neighbors  # slow to import
 
-        found = nearest_neighbors(np.asarray(adata.obsm["X_pca"])[validation], neighbor.shape[1])
+        found = nearest_neighbors(np.asarray(obsm["X_pca"])[validation], neighbor.shape[1])
         neighbor[validation] = np.where(found.index >= 0, validation[found.index], -1)
         distance[validation] = found.distance
     dropped = (neighbor < 0) | (split[neighbor] != split[:, None])
@@ -226,7 +304,7 @@ def _neighbors(adata: AnnData, split: np.ndarray, order: np.ndarray) -> tuple[np
     return neighbor[order], np.clip(distance[order], 0, np.finfo(np.float16).max)
 
 
-def _publish(folder: Path, header: dict[str, Any], arrays: dict[str, Iterable[np.ndarray]]) -> None:
+def publish_shard(folder: Path, header: dict[str, Any], arrays: dict[str, Iterable[np.ndarray]]) -> None:
     """Write into a folder beside the target and rename it, so that a kill leaves no half shard."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=".tmp-", suffix=f"-{folder.name}", dir=folder.parent))

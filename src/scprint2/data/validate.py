@@ -4,53 +4,58 @@ import multiprocessing
 import os
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-import anndata
 import h5py
 import numpy as np
 import pandas as pd
 import psutil
 import scipy.sparse as sp
 
+from scprint2.data.raw_cells import COUNT_PLACES, RawCells, RawMatrix, is_by_row, read_table, read_value
+
 GENE_ID = r"^(ENS[A-Z]*G|WBGene|FBgn)[0-9]+"
 BOMB_BYTES = 256 << 20  # below this much declared data nothing is a bomb
 BOMB_RATIO = 500  # declared bytes per byte of file; gzip of counts reaches about 60
 PROBE_SECONDS = 120.0  # a file that takes longer to read hangs the reader; large files get more time:
 PROBE_BYTES_PER_SECOND = 4 << 20
-BLOCK = 1 << 24  # values checked at a time
+BLOCK = 1 << 22  # values checked at a time
+READ_AT_ONCE = ("/obs/", "/var/", "/raw/var/", "/obsm/spatial", "/uns/organism")
 FIX_COUNTS = "Put raw counts (whole numbers of at least 0) into X, raw.X or layers['counts']."
 
 
-@dataclass(frozen=True)
-class Counts:
-    """A matrix of raw counts and where it was found.
+@contextmanager
+def open_cells(path: str | Path, *, scratch: str | Path) -> Iterator[RawCells]:
+    """Open an h5ad file after checking it; its matrices can be read block by block until the context ends.
 
-    Attributes
+    Structure and declared size are checked first, in a process of its own, so that a hang or crash of HDF5 on a damaged file is
+    caught. Raw counts are looked for in X, then raw.X, then layers["counts"].
+
+    Parameters
     ----------
-    matrix
-        Counts (int32), cells in rows, row indices sorted and unique.
-    place
-        `X`, `raw.X` or `layers['counts']`.
-    """
-
-    matrix: sp.csr_matrix
-    place: str
-
-
-def read_h5ad(path: str | Path) -> anndata.AnnData:
-    """Read an h5ad file after checking its structure and declared size; a hang or crash of HDF5 on a damaged file is caught.
+    path
+        The file.
+    scratch
+        Folder for temporary files, needed where the matrix is stored by genes.
 
     Raises
     ------
     ValueError
-        If the file is missing, is no whole HDF5 file, declares far more data than it holds or fits into memory, points at
-        other files, or holds a matrix whose parts do not fit together. The message names the file and what to do.
+        If the file is missing, is no whole HDF5 file, declares far more data than it holds, points at other files, or holds a
+        matrix whose parts do not fit together; if no matrix holds raw counts, there are no cells or genes, names are given
+        twice, or genes stand in rows. The message names the file and what to do.
     """
     path = Path(path)
+    check_file(path)
+    with h5py.File(path, "r") as file:
+        yield _find_cells(file, path, Path(scratch))
+
+
+def check_file(path: Path) -> None:
+    """Raise ValueError unless this is an HDF5 file that can be read to its end and is built as anndata does."""
     if not path.is_file():
         raise ValueError(f"{path}: there is no such file.")
     with path.open("rb") as file:
@@ -60,61 +65,65 @@ def read_h5ad(path: str | Path) -> anndata.AnnData:
             f"{path}: begins with {magic!r}, not with an HDF5 signature; give an .h5ad file (or get it again)."
         )
     _probe(path)
-    return anndata.read_h5ad(path)
 
 
-def validate_counts(adata: anndata.AnnData, *, file: str | Path) -> anndata.AnnData:
-    """Return the cells with raw counts (int32 CSR) in X; they are looked for in X, then raw.X, then layers["counts"].
-
-    obs, obsm, uns and layers that fit the genes of the counts are kept.
-
-    Raises
-    ------
-    ValueError
-        If no such matrix holds raw counts, if there are no cells or genes, names are given twice, or genes stand in rows.
-    """
-    if adata.n_obs == 0 or adata.n_vars == 0:
-        raise ValueError(f"{file}: holds {adata.n_obs} cells and {adata.n_vars} genes; both must be more than 0.")
-    _check_orientation(adata, file)
-    counts = find_counts(adata, file=file)
-    raw = adata.raw if counts.place == "raw.X" else None
-    obs, var = pd.DataFrame(adata.obs), pd.DataFrame(adata.var if raw is None else raw.var)
-    _check_names(var.index.astype(str), "genes (var_names)", "Use gene ids, or sum the columns of one gene.", file)
-    _check_names(obs.index.astype(str), "cells (obs_names)", "Put the batch in front of the barcode.", file)
-    checked = anndata.AnnData(
-        counts.matrix, obs=obs.copy(), var=var.copy(), uns={**adata.uns, "counts_place": counts.place}
+def _find_cells(file: h5py.File, path: Path, scratch: Path) -> RawCells:
+    obs, var = read_table(file, "obs"), read_table(file, "var")
+    if obs.empty and len(obs.index) == 0 or len(var.index) == 0:
+        raise ValueError(f"{path}: holds {len(obs)} cells and {len(var)} genes; both must be more than 0.")
+    _check_orientation(obs.index, var.index, path)
+    counts, place = _find_counts(file, path, scratch)
+    raw = read_table(file, "raw/var") if place == "raw.X" else None
+    fits = raw is None or raw.index.equals(var.index)
+    genes = var if raw is None else raw
+    _check_names(genes.index, "genes (var_names)", "Use gene ids, or sum the columns of one gene.", path)
+    _check_names(obs.index, "cells (obs_names)", "Put the batch in front of the barcode.", path)
+    given: Any = file.get("layers", {}) if fits else {}
+    layers = {name: RawMatrix(given[name], scratch) for name in given}
+    for name, matrix in {place: counts, **layers}.items():
+        if matrix.shape != (len(obs), len(genes)):
+            raise ValueError(
+                f"{path}: {name} is {matrix.shape}, its tables say {(len(obs), len(genes))}. Write it again."
+            )
+    return RawCells(
+        obs=obs,
+        var=genes,
+        counts=counts,
+        place=place,
+        layers=layers,
+        spatial=read_value(file, "obsm/spatial"),
+        organism=str(read_value(file, "uns/organism_ontology_term_id") or ""),
     )
-    for name in adata.obsm:
-        checked.obsm[name] = adata.obsm[name]
-    fits = raw is None or raw.var_names.equals(adata.var_names)
-    for name in adata.layers if fits else ():
-        checked.layers[name] = sp.csr_matrix(adata.layers[name])
-    return checked
 
 
-def find_counts(adata: anndata.AnnData, *, file: str | Path) -> Counts:
-    """Return the first matrix that holds raw counts.
-
-    Raises
-    ------
-    ValueError
-        If none does; the message says what each matrix holds.
-    """
+def _find_counts(file: h5py.File, path: Path, scratch: Path) -> tuple[RawMatrix, str]:
+    """Return the first matrix that holds raw counts, and where it is."""
     found = []
-    for place, matrix in _places(adata):
-        checked = to_csr(matrix)
-        problem = count_problem(checked)
-        if problem is None:
-            checked.data = checked.data.astype(np.int32)
-            return Counts(checked, place)
-        found.append(f"{place} {problem}")
-    raise ValueError(f"{file}: no raw counts: {'; '.join(found)}. {FIX_COUNTS}")
+    for key, place in COUNT_PLACES.items():
+        if key in file:
+            matrix = RawMatrix(file[key], scratch)
+            problem = _matrix_problem(matrix)
+            if problem is None:
+                return matrix, place
+            found.append(f"{place} {problem}")
+    raise ValueError(f"{path}: no raw counts: {'; '.join(found)}. {FIX_COUNTS}")
+
+
+def _matrix_problem(matrix: RawMatrix) -> str | None:
+    """Say why a matrix does not hold raw counts, block by block; None if it does."""
+    empty = True
+    for _, block in matrix.blocks():
+        checked = to_csr(block)
+        if not checked.nnz:
+            continue
+        empty = False
+        if problem := count_problem(checked):
+            return problem
+    return "is all zero" if empty else None
 
 
 def count_problem(matrix: sp.csr_matrix) -> str | None:
     """Say why a matrix does not hold raw counts; None if it does."""
-    if matrix.nnz == 0 or not matrix.data.any():
-        return "is all zero"
     for start in range(0, matrix.nnz, BLOCK):
         values = matrix.data[start : start + BLOCK]
         if not np.isfinite(values).all():
@@ -141,15 +150,6 @@ def to_csr(matrix: Any) -> sp.csr_matrix:
     return csr
 
 
-def _places(adata: anndata.AnnData) -> Iterator[tuple[str, Any]]:
-    if adata.X is not None:
-        yield "X", adata.X
-    if adata.raw is not None:
-        yield "raw.X", adata.raw.X
-    if "counts" in adata.layers:
-        yield "layers['counts']", adata.layers["counts"]
-
-
 def _check_names(names: Any, where: str, fix: str, file: str | Path) -> None:
     repeated = names[names.duplicated()]
     if len(repeated):
@@ -158,12 +158,10 @@ def _check_names(names: Any, where: str, fix: str, file: str | Path) -> None:
         )
 
 
-def _check_orientation(adata: anndata.AnnData, file: str | Path) -> None:
-    in_rows, in_columns = (names.astype(str).str.match(GENE_ID).mean() for names in (adata.obs_names, adata.var_names))
+def _check_orientation(cells: pd.Index, genes: pd.Index, file: str | Path) -> None:
+    in_rows, in_columns = (names.str.match(GENE_ID).mean() for names in (cells, genes))
     if in_rows > 0.5 and in_columns < 0.5:
-        raise ValueError(
-            f"{file}: the rows are named like genes ({adata.obs_names[0]!r}); cells must be in rows. Use adata.T."
-        )
+        raise ValueError(f"{file}: the rows are named like genes ({cells[0]!r}); cells must be in rows. Use adata.T.")
 
 
 def _probe(path: Path) -> None:
@@ -194,7 +192,7 @@ def _probe_here(path: Path, answer: Connection) -> None:
     try:
         with h5py.File(path, "r") as file:
             _check_structure(file, path)
-        anndata.read_h5ad(path)
+            _read_tables(file)
     except Exception as error:  # noqa: BLE001 - libraries raise of every kind on damaged files; the parent raises one message
         text = " ".join(str(error).split())[:300]
         problem = text if text.startswith(f"{path}: ") else f"{type(error).__name__}: {text}"
@@ -203,25 +201,40 @@ def _probe_here(path: Path, answer: Connection) -> None:
     os._exit(0)  # nothing of the parent's is to be cleaned up here
 
 
+def _read_tables(file: h5py.File) -> None:
+    """Read what is read at once later; the matrices have been read already."""
+    for name in ("obs", "var", "raw/var"):
+        if name in file:
+            read_table(file, name)
+    for name in ("obsm/spatial", "uns/organism_ontology_term_id"):
+        read_value(file, name)
+
+
 def _check_structure(file: h5py.File, path: Path) -> None:
-    size, declared = path.stat().st_size, 0
+    size, declared, at_once = path.stat().st_size, 0, 0
     for name, item in _walk(file, path):
         if isinstance(item, h5py.Dataset):
             if item.external or item.is_virtual:
                 raise ValueError(f"{path}: {name} keeps its data in other files; write it into one file.")
-            declared += int(np.prod(item.shape or (), dtype=object)) * item.dtype.itemsize
+            nbytes = int(np.prod(item.shape or (), dtype=object)) * item.dtype.itemsize
+            declared += nbytes
+            at_once += nbytes if name.startswith(READ_AT_ONCE) else 0
     if declared > BOMB_BYTES and declared > BOMB_RATIO * size:
         raise ValueError(
             f"{path}: {size:,} bytes that declare {declared:,} bytes of data; refused as a decompression bomb."
         )
     free = psutil.virtual_memory().available
-    if declared > free:
+    if at_once > free:
         raise ValueError(
-            f"{path}: holds {declared:,} bytes of data, {free:,} bytes of memory are free. Split the file."
+            f"{path}: its tables hold {at_once:,} bytes, {free:,} bytes of memory are free. Split the file."
         )
-    if "X" not in file and "raw" not in file and "layers" not in file:
-        raise ValueError(f"{path}: has no X; found {sorted(file)[:10]}. Give an .h5ad file written by anndata.")
-    for name in ("X", "raw/X", "layers/counts"):
+    missing = [name for name in ("obs", "var") if name not in file]
+    if missing or not any(name in file for name in COUNT_PLACES):
+        missing = missing or ["X"]
+        raise ValueError(
+            f"{path}: has no {missing[0]}; found {sorted(file)[:10]}. Give an .h5ad file written by anndata."
+        )
+    for name in COUNT_PLACES:
         if name in file:
             _check_matrix(file[name], f"{path}: {name}")
 
@@ -244,6 +257,8 @@ def _check_matrix(item: Any, name: str) -> None:
     if isinstance(item, h5py.Dataset):
         if item.ndim != 2:
             raise ValueError(f"{name} has {item.ndim} dimensions; a matrix of cells and genes has 2.")
+        for start in range(0, item.shape[0], max(1, BLOCK // max(item.shape[1], 1))):
+            item[start : start + max(1, BLOCK // max(item.shape[1], 1))]
         return
     missing = [part for part in ("data", "indices", "indptr") if part not in item]
     if missing or "shape" not in item.attrs:
@@ -251,7 +266,7 @@ def _check_matrix(item: Any, name: str) -> None:
             f"{name} is a sparse matrix without {missing or ['shape']}; write the file again with anndata."
         )
     rows, columns = (int(length) for length in item.attrs["shape"])
-    by_row = str(item.attrs.get("encoding-type", "csr_matrix")).startswith("csr")
+    by_row = is_by_row(item)
     indptr = item["indptr"][:]
     long, wide = (rows, columns) if by_row else (columns, rows)
     entries = item["data"].shape[0]
@@ -268,3 +283,4 @@ def _check_matrix(item: Any, name: str) -> None:
         block = item["indices"][start : start + BLOCK]
         if len(block) and (block.min() < 0 or block.max() >= wide):
             raise ValueError(f"{name} has indices outside 0 to {wide - 1}; the file is damaged, get it again.")
+        item["data"][start : start + BLOCK]
