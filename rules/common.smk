@@ -10,7 +10,7 @@ from snakemake.exceptions import WorkflowError
 
 from scprint2 import MODEL_REVISION
 from scprint2.config import overlay, tasks
-from scprint2.data import registry
+from scprint2.data import chunk_plan, registry
 
 CONFIG = Path("config")
 NEVER = "(?!)"  # a wildcard constraint that nothing meets
@@ -230,24 +230,55 @@ def corpus_gene_tables(wildcards):
     ]
 
 
-def corpus_shards(wildcards):
+def corpus_datasets(wildcards):
+    return CORPORA[wildcards.corpus]
+
+
+def corpus_chunks(wildcards):
+    """The reports of the chunks that hold a corpus' datasets."""
+    wanted = set(CORPORA[wildcards.corpus])
     return [
-        f"results/{wildcards.scale}/datasets/{name}/shard"
-        for name in CORPORA[wildcards.corpus]
+        f"results/{wildcards.scale}/chunks/{corpus}/{chunk}.json"
+        for (corpus, chunk), names in CHUNKS.items()
+        if not wanted.isdisjoint(names)
     ]
+
+
+def chunk_names(wildcards):
+    return CHUNKS[wildcards.corpus, wildcards.chunk]
+
+
+def chunk_datasets(wildcards):
+    """What the registry says about the datasets of a chunk, where it changes what is made of them, by value."""
+    rows = [DATASETS[name].to_row() for name in chunk_names(wildcards)]
+    left_out = {"licence", "citation", "roles", "truth"}
+    return [
+        {name: value for name, value in row.items() if name not in left_out}
+        for row in rows
+    ]
+
+
+def chunk_organisms(wildcards):
+    """The organisms of a chunk, in the order of the organism registry."""
+    found = {DATASETS[name].organism for name in chunk_names(wildcards)}
+    return [organism for organism in ORGANISMS if organism in found]
+
+
+def chunk_inputs(wildcards):
+    """The gene tables of a chunk and, where they are the user's own, its raw files."""
+    genes = [
+        f"results/{wildcards.scale}/genes/{organism_name(organism)}.tsv"
+        for organism in chunk_organisms(wildcards)
+    ]
+    if SCALE["source"] != "folder":
+        return {"genes": genes}
+    files = [DATASETS[name].file or f"{name}.h5ad" for name in chunk_names(wildcards)]
+    return {"genes": genes, "raw": [str(DATA / file) for file in files]}
 
 
 def baseline_corpus(wildcards):
     """The corpus that baselines learn from: that of the base variant."""
     return f"results/{wildcards.scale}/corpora/{BASELINE_CORPUS}.json"
-
-
-def baseline_cells(wildcards):
-    """The datasets of that corpus."""
-    return [
-        f"results/{wildcards.scale}/datasets/{name}/cells.h5ad"
-        for name in CORPORA[BASELINE_CORPUS]
-    ]
 
 
 def experiment_corpus(wildcards):
@@ -397,6 +428,7 @@ ORGANISMS = registry.read_organisms(registry_path("organisms.tsv", SCALE["organi
 SIMULATION = simulation_settings()
 WORDS = {name: row.roles for name, row in DATASETS.items()}
 CORPORA = overlay.assign_datasets(SCALE["corpora"], WORDS, where=config["scale"])
+CHUNKS = chunk_plan.plan_chunks(CORPORA, SCALE["chunks"])
 ROLES = overlay.assign_datasets(SCALE["roles"], WORDS, where=config["scale"])
 
 EXPERIMENTS = resolve_variants()
@@ -424,6 +456,7 @@ wildcard_constraints:
     variant=f"{MODEL_ROWS}|{BASELINE_ROWS}",
     seed=r"\d+",
     task="|".join(TASKS),
-    dataset="|".join(DATASETS),
+    dataset=registry.NAME.pattern,  # not the names themselves: there may be 26,000
+    chunk=r"\d+",
     organism="|".join(map(organism_name, ORGANISMS)),
     corpus="|".join(CORPORA),

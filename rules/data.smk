@@ -171,20 +171,24 @@ rule preprocess_dataset:
         "../workflow/scripts/preprocess_dataset.py"
 
 
-rule build_shard:
+rule process_chunk:
     input:
-        cells="results/{scale}/datasets/{dataset}/cells.h5ad",
-        genes=gene_table,
+        unpack(chunk_inputs),
     output:
-        directory("results/{scale}/datasets/{dataset}/shard"),
+        "results/{scale}/chunks/{corpus}/{chunk}.json",
     log:
-        "results/{scale}/logs/build_shard/{dataset}.log",
+        "results/{scale}/logs/process_chunk/{corpus}/{chunk}.log",
     conda:
         "../envs/scprint2.yaml"
     params:
+        datasets=chunk_datasets,
+        organisms=chunk_organisms,
+        settings=SCALE["preprocessing"],
         validation_share=SCALE["constants"]["validation_share"],
+        source=SCALE["source"],
+        simulation=SIMULATION,
     script:
-        "../workflow/scripts/build_shard.py"
+        "../workflow/scripts/process_chunk.py"
 
 
 rule build_truth:

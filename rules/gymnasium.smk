@@ -53,7 +53,6 @@ for baseline, (task, _) in BASELINES.items():
             f"predict_and_evaluate_{baseline}"
         input:
             corpus=baseline_corpus,
-            train=baseline_cells,
             files=job_files(jobs_of(baseline)),
             notebooks=["workflow/notebooks/predict.ipynb", TASKS[task]["notebook"]],
             runner="workflow/scripts/run_notebook.py",
@@ -119,7 +118,6 @@ rule predict:
 rule predict_baseline:
     input:
         corpus=baseline_corpus,
-        train=baseline_cells,
         files=find_job_files,
     output:
         "results/{scale}/predictions/{variant}/seed_{seed}/{task}/{dataset}.h5ad",

@@ -1,4 +1,3 @@
-import anndata
 import numpy as np
 import pytest
 
@@ -12,7 +11,7 @@ from scprint2.tasks.predict import Method, PredictionJob, predict
 from scprint2.tasks.scores import annotation_scores, denoising_scores, network_scores, score_prediction
 from scprint2.tasks.selection import dense_counts, log_normalize
 from tests.helpers import HUMAN, MOUSE
-from tests.tasks.example import B_CELL, CD4, make_cells
+from tests.tasks.example import B_CELL, CD4, make_cells, write_cells
 
 DENOISE = DenoiseSettings(batch_size=16, removed=0.7, cells=60, genes=40, depth_factor=5)
 EMBED = EmbedSettings(batch_size=16, cells=50, max_genes=20, token="mean")
@@ -107,23 +106,21 @@ def test_a_trained_classifier_finds_types_that_the_corpus_has(name, cells, train
 
 @pytest.mark.parametrize("name", ["knn", "logistic_regression"])
 def test_a_classifier_without_labels_says_so(name, cells, tmp_path, train):
-    adata = make_cells(20, unknown=20)
-    adata.write_h5ad(tmp_path / "x.h5ad")
-    blind = TrainingCells(train.genes, train.labels, (tmp_path / "x.h5ad",))
+    blind = TrainingCells(train.genes, train.labels, (write_cells(make_cells(20, unknown=20), tmp_path / "blind"),))
     with pytest.raises(ValueError, match="no labeled cell"):
         BASELINES["annotate"][name](blind, cells, settings=ANNOTATE, seed=0)
 
 
 def test_training_cells_are_of_the_organism_and_labeled_and_aligned_by_gene(train, tmp_path):
-    adata = anndata.read_h5ad(train.paths[0])
-    adata.obs["organism_ontology_term_id"] = MOUSE
-    adata.write_h5ad(tmp_path / "mouse.h5ad")
-    both = TrainingCells(train.genes, train.labels, (train.paths[1], tmp_path / "mouse.h5ad"))
+    mouse = write_cells(make_cells(80, seed=1), tmp_path / "mouse", organism=MOUSE)
+    both = TrainingCells(train.genes, train.labels, (train.shards[1], mouse))
     genes = list(reversed(make_cells().var_names))
     expression, types = labeled_cells(both, genes, organism=HUMAN)
     assert set(types) == {CD4, B_CELL}
     assert len(types) == 50
-    expected = log_normalize(dense_counts(anndata.read_h5ad(train.paths[1])[50:, genes]).astype(np.float32))
+    labeled = make_cells(100, seed=2, unknown=50)[50:]
+    assert types.tolist() == labeled.obs["cell_type_ontology_term_id"].tolist()
+    expected = log_normalize(dense_counts(labeled[:, genes]).astype(np.float32))
     np.testing.assert_allclose(expression, expected, rtol=1e-6)
 
 

@@ -1,10 +1,14 @@
 """A small processed dataset, as the contract of `cells.h5ad` has it."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
+from scprint2.data.shard import Shard
+from scprint2.data.shard_writer import write_shard
 from scprint2.data.vocabulary import CLASSES
 from tests.helpers import HUMAN, make_genes
 
@@ -40,3 +44,12 @@ def make_cells(
     adata.obsm["neighbor"] = nearest.astype(np.int32)
     adata.obsm["neighbor_distance"] = np.sqrt(np.take_along_axis(square, nearest, 1)).astype(np.float32)
     return adata
+
+
+def write_cells(cells: AnnData, folder: Path, *, organism: str = HUMAN) -> Shard:
+    """Write such cells as a shard."""
+    cells.obs["cell_type_cluster"] = cells.obs["cell_type_ontology_term_id"]
+    cells.uns["scprint2"] = {"dataset": folder.name, "organism": organism}
+    gene_ids = make_genes().gene_ids(HUMAN).tolist()
+    write_shard(cells, folder, gene_ids=gene_ids, validation_share=0.1)
+    return Shard.open(folder)

@@ -14,7 +14,7 @@ from scprint2.tasks import report
 from scprint2.tasks.predict import MODEL_TASKS, Method, PredictionJob, predict
 from scprint2.tasks.scores import read_scores
 from tests.helpers import ROOT, make_genes, make_labels
-from tests.tasks.example import make_cells
+from tests.tasks.example import make_cells, write_cells
 
 SETTINGS = {
     "denoise": {"batch_size": 16, "removed": 0.7, "cells": 40, "genes": 30, "depth_factor": 5},
@@ -71,9 +71,7 @@ def test_all_notebooks_run_as_one_on_the_predictions_of_a_model(pretrained, tmp_
 
 
 def test_a_notebook_runs_on_a_baseline_and_a_failed_prediction(tmp_path):
-    cells = make_cells(20, unknown=20)
-    cells.write_h5ad(tmp_path / "train.h5ad")
-    train = TrainingCells(make_genes(), make_labels(), (tmp_path / "train.h5ad",))
+    train = TrainingCells(make_genes(), make_labels(), (write_cells(make_cells(20, unknown=20), tmp_path / "train"),))
     method = Method("knn", train, {"annotate": BASELINES["annotate"]["knn"]})
     predictions = predict(method, jobs(tmp_path, ("annotate",)), out=tmp_path / "predictions", seed=0)
     done = run(tmp_path, [NOTEBOOKS / "annotate.ipynb"], predictions)

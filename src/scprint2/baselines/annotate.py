@@ -24,10 +24,10 @@ def majority(train: TrainingCells, adata: AnnData, *, settings: AnnotateSettings
     """Call every cell what most labeled cells of the corpus are (of its organism, where there are any)."""
     organism = organism_of(adata)
     counts, everywhere = Counter[str](), Counter[str]()
-    for part in train:
-        types = Counter(cell_types(part))
+    for shard in train.shards:
+        types = Counter(cell_types(shard))
         everywhere.update(types)
-        if organism_of(part) == organism:
+        if shard.organism == organism:
             counts.update(types)
     del counts[UNKNOWN], everywhere[UNKNOWN]
     counts = counts or everywhere

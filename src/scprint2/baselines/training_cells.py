@@ -1,17 +1,16 @@
 """The labeled cells of a corpus, for baselines that learn from them."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
-import anndata
 import numpy as np
+import pandas as pd
 from anndata import AnnData
 from jaxtyping import Float, Shaped
 from scipy import sparse
 
-from scprint2.data.vocabulary import GeneVocabulary, LabelVocabulary
-from scprint2.tasks.layout import TERM, UNKNOWN
+from scprint2.data.shard import ESCAPE, Shard
+from scprint2.data.vocabulary import CLASSES, GeneVocabulary, LabelVocabulary
+from scprint2.tasks.layout import UNKNOWN
 from scprint2.tasks.selection import DRAW_SEED, log_normalize
 
 MOST_CELLS = 20_000  # per corpus; a nearest-neighbor search or a regression gains little from more
@@ -19,28 +18,25 @@ MOST_CELLS = 20_000  # per corpus; a nearest-neighbor search or a regression gai
 
 @dataclass(frozen=True)
 class TrainingCells:
-    """The processed datasets that a corpus is made of.
+    """The cells that a corpus is made of.
 
     Attributes
     ----------
     genes, labels
         What a model trained on the corpus knows.
-    paths
-        The `cells.h5ad` of each dataset.
+    shards
+        One per dataset. Their cells are read in the order of the file that they came from, not in that of the shard.
     """
 
     genes: GeneVocabulary
     labels: LabelVocabulary
-    paths: tuple[Path, ...]
-
-    def __iter__(self) -> Iterator[AnnData]:
-        for path in self.paths:
-            yield anndata.read_h5ad(path)
+    shards: tuple[Shard, ...]
 
 
-def cell_types(adata: AnnData) -> Shaped[np.ndarray, " cell"]:
-    """Cell type term of each cell."""
-    return adata.obs[TERM].astype(str).to_numpy()
+def cell_types(shard: Shard) -> Shaped[np.ndarray, " cell"]:
+    """Cell type term of each cell of a shard, in the order of its file."""
+    terms = np.array([*shard.terms["cell_type"], UNKNOWN], dtype=object)  # code -1 is the last
+    return terms[shard.label[np.argsort(shard.source), CLASSES.index("cell_type")]]
 
 
 def organism_of(adata: AnnData) -> str:
@@ -62,22 +58,29 @@ def labeled_cells(
     """
     rng = np.random.default_rng(DRAW_SEED)
     parts, types = [], []
-    share = MOST_CELLS // max(len(train.paths), 1)
-    for adata in train:
-        if organism_of(adata) != organism:
+    share = MOST_CELLS // max(len(train.shards), 1)
+    for shard in train.shards:
+        if shard.organism != organism:
             continue
-        known = np.flatnonzero(cell_types(adata) != UNKNOWN)
+        terms = cell_types(shard)
+        known = np.flatnonzero(terms != UNKNOWN)
         rows = np.sort(rng.choice(known, min(share, len(known)), replace=False))
-        part = adata[rows]
-        parts.append(log_normalize(_on_genes(part, genes)))
-        types.append(cell_types(part))
+        columns = pd.Index(train.genes.gene_ids(organism)).get_indexer(genes)
+        parts.append(log_normalize(_on_genes(shard, np.argsort(shard.source)[rows], columns)))
+        types.append(terms[rows])
     if not sum(map(len, types)):
         raise ValueError(f"the corpus has no labeled cell of {organism}; this baseline needs some")
     return np.concatenate(parts), np.concatenate(types)
 
 
-def _on_genes(adata: AnnData, genes: list[str]) -> Float[np.ndarray, "cell gene"]:
-    columns = adata.var_names.get_indexer(genes)  # type: ignore[arg-type]
-    counts = np.zeros((adata.n_obs, len(genes)), dtype=np.float32)
-    counts[:, columns >= 0] = sparse.csr_matrix(adata.X)[:, columns[columns >= 0]].toarray()
+def _on_genes(shard: Shard, rows: np.ndarray, columns: np.ndarray) -> Float[np.ndarray, "cell gene"]:
+    """Counts of some cells, dense; a column -1 is 0."""
+    sizes = (shard.indptr[rows + 1] - shard.indptr[rows]).astype(np.int64)
+    indptr = np.concatenate([[0], np.cumsum(sizes)])
+    entries = np.repeat(shard.indptr[rows] - indptr[:-1], sizes) + np.arange(indptr[-1])
+    count = shard.count[entries].astype(np.float32)
+    count[count == ESCAPE] = shard.escaped(entries[count == ESCAPE])
+    given = sparse.csr_matrix((count, shard.gene[entries], indptr), shape=(len(rows), shard.header["genes"]))
+    counts = np.zeros((len(rows), len(columns)), dtype=np.float32)
+    counts[:, columns >= 0] = given[:, columns[columns >= 0]].toarray()
     return counts

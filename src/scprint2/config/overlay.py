@@ -22,6 +22,7 @@ SCALE_KEYS = {
     "seeds",
     "gene_embedding",
     "preprocessing",
+    "chunks",
     "constants",
     "corpora",
     "roles",

@@ -110,11 +110,9 @@ def load_method(*, model: Path | None, baseline: str | None, corpus: Path | None
 
 
 def training_cells(corpus: Path) -> TrainingCells:
-    """Return the processed datasets of a corpus: `cells.h5ad` beside each of its shards."""
+    """Return the cells of a corpus."""
     manifest = Corpus.load(corpus)
-    return TrainingCells(
-        manifest.genes, manifest.labels, tuple(shard.folder.parent / "cells.h5ad" for shard in manifest.shards)
-    )
+    return TrainingCells(manifest.genes, manifest.labels, manifest.shards)
 
 
 def predict(method: Method, jobs: Iterable[PredictionJob], *, out: Path, seed: int) -> list[Path]:
