@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup table1 table1-quick dry report test lint format lock recover export clean
+.PHONY: help setup table1 table1-quick dry data-report report test lint format lock recover export clean
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -45,6 +45,9 @@ table1-quick:  ## The same with six rows of one seed each
 
 dry: $(INSTALLED)  ## Say what would run: jobs per rule
 	$(SNAKEMAKE) $(TARGETS) --dry-run --quiet rules $(SETTINGS)
+
+data-report: $(INSTALLED)  ## Write a page per dataset and per corpus: reports/SCALE/{datasets,chunks,corpora}/
+	$(SNAKEMAKE) data_report $(SETTINGS)
 
 report: $(INSTALLED)  ## Write reports/workflow.html: table, notebooks, run times
 	$(SNAKEMAKE) $(TARGETS) --report reports/workflow.html $(SETTINGS)

@@ -24,6 +24,7 @@ include: "rules/pretrain.smk"
 include: "rules/gymnasium.smk"
 include: "rules/table.smk"
 include: "rules/figures.smk"
+include: "rules/reports.smk"
 
 
 rule all:

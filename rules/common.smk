@@ -276,6 +276,27 @@ def chunk_inputs(wildcards):
     return {"genes": genes, "raw": [str(DATA / file) for file in files]}
 
 
+def data_report_pages(wildcards):
+    """The reports of the corpora that the chosen variants and the baselines need, of their datasets, and of the test datasets."""
+    used = {
+        BASELINE_CORPUS,
+        *(EXPERIMENTS[name]["data"]["corpus"] for name in VARIANTS),
+    }
+    wanted = {name for corpus in used for name in CORPORA[corpus]}
+    corpora = [
+        f"reports/{config['scale']}/corpora/{name}.html" for name in sorted(used)
+    ]
+    chunks = [
+        f"reports/{config['scale']}/chunks/{corpus}/{chunk}.html"
+        for (corpus, chunk), names in CHUNKS.items()
+        if not wanted.isdisjoint(names)
+    ]
+    tests = [
+        f"reports/{config['scale']}/datasets/{name}.html" for name in TEST_DATASETS
+    ]
+    return corpora + chunks + tests
+
+
 def baseline_corpus(wildcards):
     """The corpus that baselines learn from: that of the base variant."""
     return f"results/{wildcards.scale}/corpora/{BASELINE_CORPUS}.json"

@@ -160,6 +160,8 @@ rule preprocess_dataset:
         cells="results/{scale}/datasets/{dataset}/cells.h5ad",
         genes="results/{scale}/datasets/{dataset}/genes.tsv",
         quality="results/{scale}/datasets/{dataset}/qc.json",
+        read="results/{scale}/datasets/{dataset}/read.parquet",
+        drawn="results/{scale}/datasets/{dataset}/drawn.parquet",
     log:
         "results/{scale}/logs/preprocess_dataset/{dataset}.log",
     conda:

@@ -10,7 +10,8 @@ import pytest
 import scipy.sparse
 
 from scprint2.data.genes import build_gene_table, read_gene_table, write_gene_table
-from scprint2.data.preprocess import cell_hash, preprocess, write_preprocessed
+from scprint2.data.preprocess import cell_hash, preprocess, processed, write_cells
+from scprint2.data.quality_record import write_quality_record
 from scprint2.data.registry import Dataset, read_organisms, read_registry
 from scprint2.data.vocabulary import CLASSES
 from tests.data.raw import B_CELL, CD4, HUMAN, MOUSE, SETTINGS, gene_table, raw_cells, real_data, write
@@ -149,15 +150,19 @@ def test_the_same_input_gives_the_same_bytes(tmp_path):
     path = write(raw_cells(), tmp_path)
     for name in ("one", "two"):
         folder = tmp_path / name
-        found = preprocess(DATASET, path, gene_table(), settings=SETTINGS)
-        write_preprocessed(found, cells=folder / "cells.h5ad", genes=folder / "genes.tsv", qc=folder / "qc.json")
-    for file in ("cells.h5ad", "genes.tsv", "qc.json"):
+        with processed(DATASET, path, gene_table(), settings=SETTINGS, scratch=None) as found:
+            write_quality_record(found, folder)
+            write_cells(found.to_anndata(), folder / "cells.h5ad")
+    for file in ("cells.h5ad", "genes.tsv", "qc.json", "read.parquet", "drawn.parquet"):
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
 
 
 def test_written_cells_come_back_as_they_were_with_report_and_record_beside_them(tmp_path):
-    found = run(tmp_path, raw_cells())
-    write_preprocessed(found, cells=tmp_path / "cells.h5ad", genes=tmp_path / "genes.tsv", qc=tmp_path / "qc.json")
+    path = write(raw_cells(), tmp_path)
+    with processed(DATASET, path, gene_table(), settings=SETTINGS, scratch=None) as cells:
+        found = cells.to_anndata()
+        write_quality_record(cells, tmp_path)
+        write_cells(found, tmp_path / "cells.h5ad")
     again = anndata.read_h5ad(tmp_path / "cells.h5ad")
     assert (again.X != found.X).nnz == 0
     assert again.X.dtype == np.int32
@@ -167,6 +172,10 @@ def test_written_cells_come_back_as_they_were_with_report_and_record_beside_them
     report = pd.read_csv(tmp_path / "genes.tsv", sep="\t")
     assert list(report.columns) == ["name", "status", "by", "gene_id", "merged"]
     assert len(report) == 120
+    read, drawn = (pd.read_parquet(tmp_path / f"{name}.parquet") for name in ("read", "drawn"))
+    assert (read["reason"] == "kept").sum() == len(drawn) == found.n_obs
+    assert read.loc[read["reason"] == "kept", "depth"].tolist() == found.obs["depth"].tolist()
+    assert drawn["cluster"].tolist() == found.obs["cluster"].tolist()
 
 
 def negative(raw):

@@ -25,7 +25,7 @@ from scprint2.data.raw_cells import RawCells, RawMatrix
 from scprint2.data.registry import Dataset
 from scprint2.data.streamed_components import streamed_components
 from scprint2.data.validate import count_problem, open_cells, to_csr
-from scprint2.files import atomic_path, write_json
+from scprint2.files import atomic_path
 
 MINIMUM_MAPPED = (
     0.3  # least share of gene names that must be found; whole-genome files hold up to two thirds non-coding genes
@@ -187,17 +187,12 @@ def _read_and_filter(
     )
 
 
-def write_preprocessed(adata: anndata.AnnData, *, cells: str | Path, genes: str | Path, qc: str | Path) -> None:
-    """Write processed cells (h5ad), their gene report (tab-separated) and what quality control did (JSON), atomically."""
-    record = dict(adata.uns["scprint2"])
-    report = record.pop("genes")
-    write_json(qc, record)
-    with atomic_path(genes) as path:
-        report.to_csv(path, sep="\t", index=False)
+def write_cells(adata: anndata.AnnData, path: str | Path) -> None:
+    """Write processed cells as h5ad, atomically, without the gene report, which is a file of its own."""
     slim = adata.copy()
-    slim.uns["scprint2"] = record
-    with atomic_path(cells) as path:
-        slim.write_h5ad(path, compression="gzip")
+    slim.uns["scprint2"] = {name: value for name, value in adata.uns["scprint2"].items() if name != "genes"}
+    with atomic_path(path) as temporary:
+        slim.write_h5ad(temporary, compression="gzip")
 
 
 def select_cells(raw: RawCells, dataset: Dataset) -> Bool[np.ndarray, " cell"]:

@@ -9,7 +9,7 @@ from scprint2.data.preprocess import SEED, ProcessedCells
 from scprint2.data.vocabulary import CLASSES
 from scprint2.files import atomic_path, write_json
 
-DRAWN_CELLS = 5000  # of a dataset in the picture of its report
+DRAWN_CELLS = 2000  # of a dataset in the picture of its report
 DRAWN_COMPONENTS = 50
 
 
