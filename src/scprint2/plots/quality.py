@@ -8,6 +8,7 @@ import pandas as pd
 from jaxtyping import Float, Int, Shaped
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 READ, KEPT, DROPPED = "0.75", "#2a78b5", "#c2571a"
 BINS = 60
@@ -36,8 +37,7 @@ def quality_histograms(read: pd.DataFrame, *, mitochondrial_known: bool) -> Figu
         edges = _edges(values, log=log)
         axis.hist(np.maximum(values, edges[0]), edges, color=READ, label=f"read ({len(values):,})")
         axis.hist(np.maximum(values[kept], edges[0]), edges, color=KEPT, alpha=0.85, label=f"kept ({kept.sum():,})")
-        axis.set(xlabel=name, ylabel="cells", xscale="log" if log else "linear")
-        axis.spines[["top", "right"]].set_visible(False)
+        _finish(axis, name, log=log)
     axes[0].legend(frameon=False, fontsize=8)
     return figure
 
@@ -63,8 +63,7 @@ def depth_histograms(genes: Int[np.ndarray, " cell"], depth: Int[np.ndarray, " d
             f" median {np.median(values):,.0f}", (float(np.median(values)), 1), xycoords=("data", "axes fraction"), va="top",
             fontsize=8,
         )  # fmt: skip
-        axis.set(xlabel=name, ylabel="cells", xscale="log")
-        axis.spines[["top", "right"]].set_visible(False)
+        _finish(axis, name, log=True)
     return figure
 
 
@@ -87,6 +86,17 @@ def organism_map(places: Float[np.ndarray, "cell 2"], organisms: Shaped[np.ndarr
     return figure
 
 
+def _finish(axis: Axes, name: str, *, log: bool) -> None:
+    axis.set(xlabel=name, ylabel="cells")
+    axis.spines[["top", "right"]].set_visible(False)
+    if log:
+        axis.set_xscale("log")
+        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        axis.xaxis.set_minor_formatter(NullFormatter())
+        axis.tick_params(axis="x", labelsize=8)
+
+
 def _bar_figure(panels: Mapping[str, tuple[Sequence[str], Sequence[int]]], *, highlight: str = "") -> Figure:
     columns = min(len(panels), 2)
     rows = [list(panels.items())[start : start + columns] for start in range(0, len(panels), columns)]
@@ -97,9 +107,12 @@ def _bar_figure(panels: Mapping[str, tuple[Sequence[str], Sequence[int]]], *, hi
     )  # fmt: skip
     for axis in axes.ravel()[len(panels) :]:
         axis.set_visible(False)
-    for axis, (name, (labels, values)) in zip(axes.ravel(), panels.items(), strict=False):
-        _draw_bars(axis, labels, values, highlight=highlight)
-        axis.set_title(name, loc="left", fontsize=9, fontweight="bold")
+    for row, drawn in zip(rows, axes, strict=True):
+        most = max(len(labels) for _, (labels, _) in row)  # so that bars side by side are equally thick
+        for axis, (name, (labels, values)) in zip(drawn, row, strict=False):
+            _draw_bars(axis, labels, values, highlight=highlight)
+            axis.set_ylim(most - 0.4, -0.6)
+            axis.set_title(name, loc="left", fontsize=9, fontweight="bold")
     return figure
 
 
@@ -112,7 +125,7 @@ def _draw_bars(axis: Axes, labels: Sequence[str], values: Sequence[int], *, high
     axis.barh(range(len(labels)), values, color=colors, height=0.72)
     for place, value in enumerate(values):
         axis.annotate(f" {value:,}", (value, place), va="center", fontsize=7.5)
-    axis.set(xticks=[], ylim=(len(labels) - 0.4, -0.6), xlim=(0, 1.18 * max([*values, 1])))
+    axis.set(xticks=[], xlim=(0, 1.18 * max([*values, 1])))
     axis.set_yticks(
         range(len(labels)), [label if len(label) < 44 else label[:42] + "…" for label in labels], fontsize=8
     )

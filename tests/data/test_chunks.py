@@ -1,0 +1,221 @@
+"""Chunks: what is done is not done again, whatever happens in between."""
+
+import errno
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+
+from scprint2.data.chunk_plan import chunk_of, plan_chunks
+from scprint2.data.chunks import ChunkPlace, Recipe, process_chunk, process_dataset
+from scprint2.data.raw_sources import Folder, link_file
+from scprint2.data.registry import Dataset
+from tests.data.raw import HUMAN, SETTINGS, gene_table, raw_cells
+from tests.helpers import ROOT
+
+
+@dataclass
+class Counted:
+    """A folder of raw files that remembers what it was asked for."""
+
+    folder: Path
+    asked: list[str] = field(default_factory=list)
+
+    def get(self, dataset, target):
+        self.asked.append(dataset.name)
+        Folder(self.folder).get(dataset, target)
+
+
+RECIPE = Recipe(SETTINGS, 0.1, {HUMAN: gene_table()})
+
+
+@pytest.fixture
+def place(tmp_path):
+    return ChunkPlace(tmp_path / "raw", tmp_path / "processed", tmp_path / "scratch")
+
+
+def write_raw(folder, names, *, cells=60):
+    """Write a raw file for each name and return the rows of a registry."""
+    folder.mkdir(exist_ok=True)
+    for name in names:
+        raw_cells(cells, seed=sum(name.encode())).write_h5ad(folder / f"{name}.h5ad")
+    return [Dataset(name, HUMAN) for name in names]
+
+
+@pytest.fixture
+def source(tmp_path):
+    return Counted(tmp_path / "files")
+
+
+def shard_bytes(place, name):
+    return {file.name: file.read_bytes() for file in (place.processed / name / "shard").iterdir()}
+
+
+def test_a_dataset_belongs_to_the_first_corpus_that_lists_it_and_to_a_chunk_by_its_name_alone():
+    corpora = {"small": ["a", "b"], "large": ["b", "c", "a"], "same": ["a"]}
+    planned = plan_chunks(corpora, 256)
+    assert {name: key[0] for key, names in planned.items() for name in names} == {
+        "a": "small",
+        "b": "small",
+        "c": "large",
+    }
+    assert planned["large", chunk_of("c", 256)] == ["c"]
+    more = plan_chunks(corpora | {"large": ["new", "b", "c"]}, 256)
+    assert all(set(names) <= set(more[key]) for key, names in planned.items())
+
+
+def test_chunks_of_many_datasets_are_of_like_size():
+    planned = plan_chunks({"all": [f"srx{number}" for number in range(26_332)]}, 256)
+    sizes = [len(names) for names in planned.values()]
+    assert len(sizes) == 256
+    assert (sum(sizes), min(sizes) > 60, max(sizes) < 150) == (26_332, True, True)
+
+
+def test_what_is_done_is_not_done_again(place, source):
+    datasets = write_raw(source.folder, ["one", "two"])
+    first = process_chunk(datasets, source, RECIPE, place)
+    assert source.asked == ["one", "two"]
+    before = {name: (place.processed / name / "shard").stat().st_ino for name in ("one", "two")}
+    assert process_chunk([*datasets, *write_raw(source.folder, ["three"])], source, RECIPE, place) == first | {
+        "three": process_dataset(Dataset("three", HUMAN), source, RECIPE, place) | {"status": "done"}
+    }
+    assert source.asked == ["one", "two", "three"]
+    assert {name: (place.processed / name / "shard").stat().st_ino for name in ("one", "two")} == before
+
+
+@pytest.mark.parametrize("change", ["settings", "share", "registry", "raw file", "shard"])
+def test_what_a_shard_depends_on_makes_it_again(place, source, change):
+    (dataset,) = write_raw(source.folder, ["one"])
+    process_dataset(dataset, source, RECIPE, place)
+    recipe = RECIPE
+    if change == "settings":
+        recipe = replace(RECIPE, settings=SETTINGS.model_copy(update={"deviations": 4.0}))
+    if change == "share":
+        recipe = replace(RECIPE, validation_share=0.2)
+    if change == "registry":
+        dataset = replace(dataset, batch_key="donor_id")
+    if change == "raw file":
+        write_raw(source.folder, ["one"], cells=70)
+    if change == "shard":
+        (place.processed / "one/shard/header.json").unlink()
+    process_dataset(dataset, source, recipe, place)
+    assert source.asked == ["one", "one"]
+
+
+def test_a_shard_is_used_after_its_raw_file_was_deleted_and_licence_and_roles_do_not_matter(place, source):
+    (dataset,) = write_raw(source.folder, ["one"])
+    process_dataset(dataset, source, RECIPE, place)
+    (place.raw / "one.h5ad").unlink()
+    process_dataset(replace(dataset, licence="other", roles=("curated",)), source, RECIPE, place)
+    assert source.asked == ["one"]
+
+
+def truncated(path):
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def empty(path):
+    adata = raw_cells(30)
+    adata.obs["is_primary_data"] = False
+    adata.write_h5ad(path)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [(truncated, "truncated"), (empty, "leaves no cell"), (os.remove, "there is no such file")],
+)
+def test_one_bad_dataset_among_many_is_reported_with_its_reason_and_the_others_are_done(place, source, spoil, reason):
+    names = [f"set_{number}" for number in range(20)]
+    datasets = write_raw(source.folder, names, cells=25)
+    spoil(source.folder / "set_7.h5ad")
+    report = process_chunk(datasets, source, RECIPE, place)
+    assert {name for name, entry in report.items() if entry["status"] == "done"} == set(names) - {"set_7"}
+    assert reason in report["set_7"]["reason"]
+    assert not (place.processed / "set_7/shard").exists()
+
+
+def test_more_failures_than_a_public_collection_has_are_refused_and_what_is_done_stays_done(place, source):
+    datasets = write_raw(source.folder, ["good", "bad"])
+    truncated(source.folder / "bad.h5ad")
+    with pytest.raises(ValueError, match=r"1 of 2 datasets failed, at most 5% may:\n  bad: .*truncated"):
+        process_chunk(datasets, source, RECIPE, place)
+    write_raw(source.folder, ["bad"])
+    assert {entry["status"] for entry in process_chunk(datasets, source, RECIPE, place).values()} == {"done"}
+    assert source.asked == ["good", "bad", "bad"]
+
+
+def test_a_full_disk_ends_the_job_and_leaves_nothing_behind(place, source, monkeypatch):
+    (dataset,) = write_raw(source.folder, ["one"])
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("scprint2.data.shard_writer.write_json", full)
+    with pytest.raises(OSError, match="No space left"):
+        process_chunk([dataset], source, RECIPE, place)
+    assert not (place.processed / "one/done.json").exists()
+    assert not (place.processed / "one/shard").exists()
+    assert not [path for path in place.scratch.rglob("counts-*")]
+
+
+def test_two_jobs_on_one_dataset_do_not_mix(place, source):
+    (dataset,) = write_raw(source.folder, ["one"])
+
+    class Greedy(Counted):
+        def get(self, dataset, target):
+            process_dataset(dataset, source, RECIPE, place)
+
+    with pytest.raises(RuntimeError, match="another job processes this dataset"):
+        process_dataset(dataset, Greedy(source.folder), RECIPE, place)
+
+
+RUN = """
+import sys
+sys.path.insert(0, {root!r})
+from pathlib import Path
+from tests.data import test_chunks as t
+place = t.ChunkPlace(*(Path({folder!r}) / name for name in ("raw", "processed", "scratch")))
+print("ready", flush=True)
+t.process_chunk([t.Dataset(name, t.HUMAN) for name in {names!r}], t.Folder(Path({files!r})), t.RECIPE, place)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("share", [0.1, 0.4, 0.8])
+def test_after_a_kill_at_any_time_the_rest_is_done_and_the_shards_are_those_of_an_undisturbed_run(
+    tmp_path, source, share
+):
+    names = ["one", "two", "three", "four"]
+    datasets = write_raw(source.folder, names, cells=120)
+    calm, killed = (
+        ChunkPlace(*(tmp_path / kind / part for part in ("raw", "processed", "scratch"))) for kind in ("a", "b")
+    )
+    start = time.perf_counter()
+    process_chunk(datasets, source, RECIPE, calm)
+    whole = time.perf_counter() - start
+    code = RUN.format(root=str(ROOT), folder=str(tmp_path / "b"), names=names, files=str(source.folder))
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, env=os.environ) as job:
+        assert job.stdout is not None
+        job.stdout.readline()
+        time.sleep(share * whole)
+        job.kill()
+    left = [path.parent.name for path in killed.processed.glob("*/done.json")]
+    source.asked.clear()
+    process_chunk(datasets, source, RECIPE, killed)
+    assert source.asked == [name for name in names if name not in left]
+    for name in names:
+        assert shard_bytes(killed, name) == shard_bytes(calm, name)
+    assert not [path for path in (tmp_path / "b").rglob("*") if path.name.startswith((".tmp-", "counts-"))]
+
+
+def test_a_link_is_made_to_the_file_that_the_registry_means_and_to_no_other(tmp_path):
+    (dataset,) = write_raw(tmp_path / "files", ["one"])
+    link_file(tmp_path / "files/one.h5ad", tmp_path / "raw/one.h5ad", sha256="")
+    assert (tmp_path / "raw/one.h5ad").resolve() == tmp_path / "files/one.h5ad"
+    with pytest.raises(ValueError, match="sha256 is [0-9a-f]{64}, the registry says 0{64}"):
+        Folder(tmp_path / "files").get(replace(dataset, sha256="0" * 64), tmp_path / "raw/two.h5ad")
+    assert [path.name for path in (tmp_path / "raw").iterdir()] == ["one.h5ad"]
