@@ -159,7 +159,7 @@ def test_a_full_disk_ends_the_job_and_leaves_nothing_behind(place, source, monke
         process_chunk([dataset], source, RECIPE, place)
     assert not (place.processed / "one/done.json").exists()
     assert not (place.processed / "one/shard").exists()
-    assert not [path for path in place.scratch.rglob("counts-*")]
+    assert not list(place.scratch.rglob("counts-*"))
 
 
 def test_two_jobs_on_one_dataset_do_not_mix(place, source):

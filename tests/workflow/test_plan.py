@@ -32,16 +32,48 @@ def test_slurm_profile_plans_the_papers_scale_also_beside_config_of_the_user(pro
     paper = project.plan(TARGET, "--config", "mirror=somewhere", profile="profiles/slurm")
     assert paper["predict"] > paper["pretrain"] > 0
     assert "predict_and_evaluate" not in paper
+    roles = [row["roles"].split() for row in registry_rows()]
+    assert paper["download_dataset"] == sum("curated" not in words for words in roles)
+    assert paper["process_chunk"] == sum("curated" in words for words in roles)
+
+
+def registry_rows() -> list[dict[str, str]]:
     with (ROOT / "config/datasets.tsv").open() as file:
-        rows = list(csv.reader((line for line in file if line[0] != "#"), delimiter="\t"))
-    assert paper["download_dataset"] == len(rows) - 1
+        return list(csv.DictReader((line for line in file if line[0] != "#"), delimiter="\t"))
+
+
+def test_26000_datasets_are_planned_as_some_hundred_jobs(project):
+    rows = registry_rows()
+    sizes = {"curated": 500, "cxg_full": 1000, "tahoe": 14, "all": 24_818}
+    with (project / "config/datasets.tsv").open("a") as file:
+        for corpus, number in sizes.items():
+            for name in range(number):
+                row = dict.fromkeys(rows[0], "") | {"name": f"{corpus}_{name}", "organism": "NCBITaxon:9606"}
+                file.write("\t".join((row | {"roles": corpus, "file": f"{name}.h5ad"}).values()) + "\n")
+    project.edit(
+        "config/scales/paper.yaml",
+        "{curated: registry}",
+        "{curated: registry, cxg_full: registry, all: registry, tahoe: registry}",
+    )
+    jobs = project.plan(TARGET, "data_report", profile="profiles/slurm")
+    assert 256 < jobs["process_chunk"] <= 4 * 256
+    assert jobs["report_chunk"] == jobs["process_chunk"]
+    assert jobs["find_duplicates"] == jobs["build_corpus"] == jobs["report_corpus"] == 4
+
+
+def test_the_reports_of_the_data_are_targets_and_belong_to_no_table(project):
+    add_tiny_scale(project)
+    assert "report_dataset" not in project.plan("--config", *SETTINGS)
+    jobs = project.plan("data_report", "--config", *SETTINGS)
+    assert (jobs["report_dataset"], jobs["report_chunk"], jobs["report_corpus"]) == (3, 1, 1)
+    assert "pretrain" not in jobs
 
 
 def test_local_profile_plans_the_scale_that_the_user_asks_for(project):
     add_tiny_scale(project)
     jobs = project.plan(TARGET, "--config", *SETTINGS)
     assert jobs["pretrain"] == 2
-    assert jobs["simulate_dataset"] == 4
+    assert (jobs["simulate_dataset"], jobs["process_chunk"]) == (3, 1)
 
 
 def test_a_folder_of_ones_own_needs_no_change_of_any_file(project, tmp_path):
@@ -57,7 +89,7 @@ def test_a_folder_of_ones_own_needs_no_change_of_any_file(project, tmp_path):
     for name in ("atlas.h5ad", "mine.h5ad", "genes.tsv", "edges.csv"):
         (data / name).write_text("")
     jobs = project.plan(TARGET, "--config", "scale=pocket", f"data={data}", "variants=base", "seeds=1")
-    assert (jobs["link_dataset"], jobs["link_truth"], jobs["build_shard"], jobs["pretrain"]) == (2, 1, 1, 1)
+    assert (jobs["link_dataset"], jobs["link_truth"], jobs["process_chunk"], jobs["pretrain"]) == (1, 1, 1, 1)
     assert "predict_and_evaluate_magic" not in jobs, "no dataset plays the role of denoising"
 
 
