@@ -42,3 +42,8 @@ rule all:
             figure=["heat_map", "learning_curves"],
             form=["pdf", "png", "csv"],
         ),
+
+
+rule data_report:
+    input:
+        data_report_pages,

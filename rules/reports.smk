@@ -1,11 +1,6 @@
 # What became of the data: a page per dataset and per corpus. `snakemake data_report` makes those of the variants to be run.
 
 
-rule data_report:
-    input:
-        data_report_pages,
-
-
 rule report_dataset:
     input:
         quality="results/{scale}/datasets/{dataset}/qc.json",
