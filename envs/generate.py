@@ -14,9 +14,9 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parent.parent
 TORCH = "torch==2.13.0"  # outside the lock: CPU and CUDA wheels differ
 PACKAGE = (
-    "anndata cellxgene-ontology-guide h5py igraph jaxtyping leidenalg matplotlib numpy pandas psutil pyarrow pydantic pynndescent pyyaml "
-    "requests rich safetensors scanpy scikit-learn scikit-misc scipy seaborn snakemake statsmodels tensorboard typer "
-    "umap-learn"
+    "anndata cellxgene-ontology-guide h5py igraph jaxtyping leidenalg matplotlib numpy pandas psutil pyarrow pydantic "
+    "pynndescent pyyaml requests rich safetensors scanpy scikit-learn scikit-misc scipy seaborn snakemake statsmodels "
+    "tensorboard typer umap-learn"
 ).split()
 FAMILIES = {
     "scprint2": PACKAGE,
