@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Int, UInt
+from jaxtyping import Bool, Integer, UInt
 
 from scprint2.data.corpus import COMPARED_GENES
 from scprint2.data.shard import Shard
@@ -132,7 +132,7 @@ def _partition(hashes: Iterable[tuple[np.ndarray, np.ndarray]], paths: Sequence[
                     entries[order[begin:end]].tofile(file)
 
 
-def _member(shard: Shard, drop: Int[np.ndarray, " drop"], folder: Path) -> dict[str, Any] | None:
+def _member(shard: Shard, drop: Integer[np.ndarray, " drop"], folder: Path) -> dict[str, Any] | None:
     """Where the shard's cells that stay are; None if there are none."""
     keep = np.ones(len(shard), dtype=bool)
     keep[drop] = False
