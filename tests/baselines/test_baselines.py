@@ -90,9 +90,8 @@ def test_variable_genes_are_the_log_normalized_counts(cells, train):
 
 
 def test_majority_calls_the_most_frequent_label_of_the_corpus(tmp_path, cells, train):
-    adata = make_cells(90, types=(CD4, B_CELL, B_CELL))
-    adata.write_h5ad(tmp_path / "a.h5ad")
-    corpus = TrainingCells(train.genes, train.labels, (tmp_path / "a.h5ad",))
+    shard = write_cells(make_cells(90, types=(CD4, B_CELL, B_CELL)), tmp_path / "a")
+    corpus = TrainingCells(train.genes, train.labels, (shard,))
     prediction = BASELINES["annotate"]["majority"](corpus, cells, settings=ANNOTATE, seed=0)
     assert set(prediction.obs["predicted_cell_type_ontology_term_id"]) == {B_CELL}
     assert prediction.obs["confidence"].iloc[0] == pytest.approx(2 / 3)
