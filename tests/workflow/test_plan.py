@@ -42,6 +42,7 @@ def registry_rows() -> list[dict[str, str]]:
         return list(csv.DictReader((line for line in file if line[0] != "#"), delimiter="\t"))
 
 
+@pytest.mark.slow
 def test_26000_datasets_are_planned_as_some_hundred_jobs(project):
     rows = registry_rows()
     sizes = {"curated": 500, "cxg_full": 1000, "tahoe": 14, "all": 24_818}
