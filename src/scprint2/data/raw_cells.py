@@ -128,8 +128,9 @@ def _transpose(item: Any, shape: tuple[int, int], scratch: Path) -> tuple[Any, A
     for start in range(0, entries, BLOCK_ENTRIES):
         sizes += np.bincount(item["indices"][start : start + BLOCK_ENTRIES], minlength=shape[0])
     indptr = np.concatenate([[0], np.cumsum(sizes)])
-    data = np.lib.format.open_memmap(scratch / "by_cell_data.npy", "w+", item["data"].dtype, (entries,))
-    indices = np.lib.format.open_memmap(scratch / "by_cell_indices.npy", "w+", np.int32, (entries,))
+    name = "by_cell" + str(item.name).replace("/", "_")
+    data = np.lib.format.open_memmap(scratch / f"{name}_data.npy", "w+", item["data"].dtype, (entries,))
+    indices = np.lib.format.open_memmap(scratch / f"{name}_indices.npy", "w+", np.int32, (entries,))
     ends, free = item["indptr"][:].astype(np.int64), indptr[:-1].copy()
     for start in range(0, entries, BLOCK_ENTRIES):
         stop = min(start + BLOCK_ENTRIES, entries)

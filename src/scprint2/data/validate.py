@@ -69,7 +69,7 @@ def check_file(path: Path) -> None:
 
 def _find_cells(file: h5py.File, path: Path, scratch: Path) -> RawCells:
     obs, var = read_table(file, "obs"), read_table(file, "var")
-    if obs.empty and len(obs.index) == 0 or len(var.index) == 0:
+    if len(obs.index) == 0 or len(var.index) == 0:
         raise ValueError(f"{path}: holds {len(obs)} cells and {len(var)} genes; both must be more than 0.")
     _check_orientation(obs.index, var.index, path)
     counts, place = _find_counts(file, path, scratch)
