@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Integer, UInt
+from jaxtyping import Integer
 
 from scprint2.data.corpus import COMPARED_GENES
 from scprint2.data.shard import Shard
@@ -27,7 +27,7 @@ ENTRY = np.dtype([("hash", "<u8"), ("shard", "<u4"), ("row", "<u4")])
 
 
 def find_repeated(
-    hashes: Iterable[tuple[UInt[np.ndarray, " cell"], Bool[np.ndarray, " cell"]]], work: str | Path, *, cells: int
+    hashes: Iterable[tuple[np.ndarray, np.ndarray]], work: str | Path, *, cells: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Find cells whose hash an earlier shard, or an earlier row of the same one, has.
 
