@@ -21,6 +21,8 @@ NEVER = "(?!)"  # a wildcard constraint that nothing meets
 os.environ.update(
     PYTHONHASHSEED="0", MPLBACKEND="Agg", JAX_PLATFORMS="cpu", NUMBA_NUM_THREADS="1"
 )
+# Ontologies are the same for all jobs: what is above a term is asked for in labels, corpora and scores.
+os.environ["SCPRINT2_ONTOLOGIES"] = json.dumps(config["ontologies"])
 
 
 # --- the scale: what is there, and what is to be run ---
@@ -160,6 +162,13 @@ def dataset_organism(wildcards):
 def gene_table(wildcards):
     """The gene table of a dataset's organism."""
     return f"results/{wildcards.scale}/genes/{organism_name(dataset_organism(wildcards))}.tsv"
+
+
+def label_table(wildcards):
+    """The table from a dataset's labels to ontology terms, where there is one: in the user's folder, or in config/."""
+    folders = [folder / "labels" for folder in (DATA, CONFIG) if folder]
+    tables = [folder / f"{wildcards.dataset}.tsv" for folder in folders]
+    return next((str(table) for table in tables if table.is_file()), [])
 
 
 def dataset_source(wildcards):
