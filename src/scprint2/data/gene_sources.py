@@ -3,7 +3,6 @@
 import csv
 import gzip
 import re
-from collections.abc import Iterator
 from io import TextIOWrapper
 from pathlib import Path
 
@@ -25,7 +24,8 @@ RAW_NAMES = {
 }
 CELLXGENE_COLUMNS = ("gene_id", "symbol", "version", "length", "biotype")
 VERSION = re.compile(r"\.[0-9]+$")
-# Columns of lists of transcription factors: AnimalTFDB (Ensembl, Symbol), PlantTFDB (Gene_ID), ours. Ids before symbols.
+# Columns of lists of transcription factors: AnimalTFDB (Ensembl, Symbol), PlantTFDB (Gene_ID), ours. Symbols count too, because
+# ids change with an assembly.
 FACTOR_COLUMNS = ("Ensembl", "Gene_ID", "gene_id", "Symbol", "symbol")
 INFO_COLUMNS = ("Symbol", "LocusTag", "Synonyms", "dbXrefs")
 # Databases whose ids NCBI Gene gives and Ensembl uses as gene ids.
@@ -98,15 +98,9 @@ def read_factors(path: Path) -> set[str]:
     if not columns:
         names = {name for line in lines for name in line.split()}
     else:
-        names = {name for row in csv.DictReader(lines, delimiter="\t") for name in _first(row, columns)}
+        rows = csv.DictReader(lines, delimiter="\t")
+        names = {(row[column] or "").strip() for row in rows for column in columns} - {"", "-", "NA"}
     return names | {VERSION.sub("", name) for name in names}
-
-
-def _first(row: dict[str, str], columns: list[str]) -> Iterator[str]:
-    """The first column that is filled: the id, else the symbol."""
-    found = next((row[name].strip() for name in columns if row[name] and row[name].strip() not in {"", "-", "NA"}), "")
-    if found:
-        yield found
 
 
 def _read_table(path: Path) -> pd.DataFrame:
