@@ -64,7 +64,7 @@ class Esm2:
 
 def _transformers():
     try:
-        import transformers
+        import transformers  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise ValueError(
             "ESM2 needs the package transformers, which is not installed: pip install 'scprint2[esm]'. Or give a table of "

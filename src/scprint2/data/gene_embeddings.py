@@ -46,7 +46,7 @@ def gene_embedding(vocabulary: GeneVocabulary, *, table: Path | None, dim: int, 
     if table is None:
         return GeneEmbedding(values, f"seeded random vectors shared by ortholog family (seed {seed})")
     vectors = _read_table(Path(table))
-    rows = _find(vectors.index, vocabulary.frame["gene_id"], Path(table))
+    rows = _find(vectors.index, pd.Series(vocabulary.frame["gene_id"]), Path(table))
     found = rows >= 0
     pooled = average_pool(vectors.to_numpy(np.float32)[rows[found]], dim)
     pooled = pooled - pooled.mean(axis=0)

@@ -253,7 +253,8 @@ def _is_factor(table: GeneTable, path: Path) -> Bool[np.ndarray, " gene"]:
     """Genes that a list of transcription factors names, by id or symbol, else by an alias of theirs alone."""
     names = read_factors(path)
     ids, symbols, aliases, _ = table.lookups
-    marked = (table.frame["gene_id"].isin(names) | table.frame["symbol"].isin(names)).to_numpy()
+    genes = zip(table.frame["gene_id"], table.frame["symbol"], strict=True)
+    marked = np.array([gene in names or symbol in names for gene, symbol in genes])
     rows = [aliases.get(name, -1) for name in names - ids.keys() - symbols.keys()]
     marked[[row for row in rows if row >= 0]] = True
     if not marked.any():

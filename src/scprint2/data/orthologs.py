@@ -64,16 +64,12 @@ def read_homologies(path: str | Path, *, species: Mapping[str, str]) -> pd.DataF
         raise ValueError(
             f"{path}: no columns {missing}; found {header}. Give Compara.*.protein_default.homologies.tsv.gz."
         )
-    names = pa.array(list(species))
-    parts = []
+    wanted = (pc.field("homology_type") == "ortholog_one2one") & (pc.field("is_high_confidence") == "1")
+    for column in ("species", "homology_species"):
+        wanted &= pc.field(column).isin(list(species))
     with pa.input_stream(str(path)) as stream, _open(stream) as reader:
-        for batch in reader:
-            keep = pc.equal(batch["homology_type"], "ortholog_one2one")
-            keep = pc.and_(keep, pc.equal(batch["is_high_confidence"], "1"))
-            for column in ("species", "homology_species"):
-                keep = pc.and_(keep, pc.is_in(batch[column], value_set=names))
-            parts.append(batch.filter(keep))
-    frame = pa.Table.from_batches(parts).to_pandas() if parts else pd.DataFrame(columns=pd.Index(WANTED))
+        parts = [pa.Table.from_batches([batch]).filter(wanted).to_pandas() for batch in reader]
+    frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=pd.Index(WANTED))
     return _pairs(frame, species)
 
 
@@ -153,7 +149,7 @@ def _open(stream: pa.NativeFile) -> pyarrow.csv.CSVStreamingReader:
 def _pairs(frame: pd.DataFrame, species: Mapping[str, str]) -> pd.DataFrame:
     """Put the pairs into one direction: the smaller organism id first."""
     sides = ("gene_stable_id", "species"), ("homology_gene_stable_id", "homology_species")
-    (gene_a, organism_a), (gene_b, organism_b) = ((frame[gene], frame[name].map(dict(species))) for gene, name in sides)
+    (gene_a, organism_a), (gene_b, organism_b) = ((frame[gene], frame[name].map(species.get)) for gene, name in sides)
     identity = (frame["identity"].astype(float) + frame["homology_identity"].astype(float)) / 2
     swap = organism_a > organism_b
     pairs = pd.DataFrame(
