@@ -18,11 +18,14 @@ NEVER = "(?!)"  # a wildcard constraint that nothing meets
 # Every job inherits these, on a cluster too: results must not depend on hash order, and nothing may open a window. Numba, which
 # scanpy calls, takes all cores unless told otherwise, and torch with it, since both ask one OpenMP: two jobs on two cores then
 # waited for each other, at two to three times the cost.
+# Ontologies are the same for all of them: what is above a term is asked for in labels, corpora and scores.
 os.environ.update(
-    PYTHONHASHSEED="0", MPLBACKEND="Agg", JAX_PLATFORMS="cpu", NUMBA_NUM_THREADS="1"
+    PYTHONHASHSEED="0",
+    MPLBACKEND="Agg",
+    JAX_PLATFORMS="cpu",
+    NUMBA_NUM_THREADS="1",
+    SCPRINT2_ONTOLOGIES=json.dumps(config["ontologies"]),
 )
-# Ontologies are the same for all jobs: what is above a term is asked for in labels, corpora and scores.
-os.environ["SCPRINT2_ONTOLOGIES"] = json.dumps(config["ontologies"])
 
 
 # --- the scale: what is there, and what is to be run ---
