@@ -19,6 +19,7 @@ resource_scopes:
 
 include: "rules/common.smk"
 include: "rules/data.smk"
+include: "rules/references.smk"
 include: "rules/corpus.smk"
 include: "rules/pretrain.smk"
 include: "rules/gymnasium.smk"

@@ -10,7 +10,7 @@ from snakemake.exceptions import WorkflowError
 
 from scprint2 import MODEL_REVISION
 from scprint2.config import overlay, tasks
-from scprint2.data import registry
+from scprint2.data import protein_models, registry
 
 CONFIG = Path("config")
 NEVER = "(?!)"  # a wildcard constraint that nothing meets
@@ -18,8 +18,13 @@ NEVER = "(?!)"  # a wildcard constraint that nothing meets
 # Every job inherits these, on a cluster too: results must not depend on hash order, and nothing may open a window. Numba, which
 # scanpy calls, takes all cores unless told otherwise, and torch with it, since both ask one OpenMP: two jobs on two cores then
 # waited for each other, at two to three times the cost.
+# Ontologies are the same for all of them: what is above a term is asked for in labels, corpora and scores.
 os.environ.update(
-    PYTHONHASHSEED="0", MPLBACKEND="Agg", JAX_PLATFORMS="cpu", NUMBA_NUM_THREADS="1"
+    PYTHONHASHSEED="0",
+    MPLBACKEND="Agg",
+    JAX_PLATFORMS="cpu",
+    NUMBA_NUM_THREADS="1",
+    SCPRINT2_ONTOLOGIES=json.dumps(config["ontologies"]),
 )
 
 
@@ -124,33 +129,93 @@ def organism_name(organism):
 def organism_file(file):
     """Where an organism's file lies: downloaded, in the user's folder, or among the scale's resources."""
     if is_url(file):
-        return f"resources/{config['scale']}/genes/{file.rsplit('/', 1)[1]}"
+        return f"resources/{config['scale']}/genes/{registry.url_name(file)}"
     return str(DATA / file) if DATA else f"resources/{config['scale']}/{file}"
 
 
-def organism_files(wildcards):
-    """The files that describe an organism: its genes and, where there are any, transcription factors and orthologs."""
-    row = next(
+def find_organism(wildcards):
+    return next(
         row
         for row in ORGANISMS.values()
         if organism_name(row.organism) == wildcards.organism
     )
+
+
+def organism_files(wildcards):
+    """The files that describe an organism: its genes and, where there are any, aliases, transcription factors, orthologs."""
+    row = find_organism(wildcards)
+    kinds = ("genes", "aliases", "transcription_factors", "orthologs")
     files = {
-        "genes": row.genes,
-        "transcription_factors": row.transcription_factors,
-        "orthologs": row.orthologs,
+        name: organism_file(row.files[name]) for name in kinds if name in row.files
     }
-    return {name: organism_file(file) for name, file in files.items() if file}
+    if row.homologies and not row.orthologs:
+        files["orthologs"] = f"results/{wildcards.scale}/genes/families.tsv"
+    return files
+
+
+def protein_files(wildcards):
+    """The proteins of an organism, and the annotation that says which are canonical."""
+    row = find_organism(wildcards)
+    if not row.proteins:
+        raise WorkflowError(
+            f"organism {row.organism} has no proteins: add a FASTA file of them to the column `proteins` of its registry"
+        )
+    return {
+        "proteins": organism_file(row.proteins),
+        "annotation": organism_file(row.genes),
+    }
 
 
 def organism_urls():
     """The organisms' files that are downloaded, file name to URL."""
-    files = [
-        file
-        for row in ORGANISMS.values()
-        for file in (row.genes, row.transcription_factors, row.orthologs)
+    files = [file for row in ORGANISMS.values() for file in row.files.values()]
+    return {registry.url_name(file): file for file in files if is_url(file)}
+
+
+def used_organisms():
+    """The organisms of all datasets, in the order of the organism registry."""
+    found = {row.organism for row in DATASETS.values()}
+    return [row for name, row in ORGANISMS.items() if name in found]
+
+
+def homology_files(wildcards):
+    """Homologies of the organisms that are used; each file holds those to all other species."""
+    return [organism_file(row.homologies) for row in used_organisms() if row.homologies]
+
+
+def ensembl_species():
+    """What Ensembl calls the organisms that are used, to their ids."""
+    return {row.species: row.organism for row in used_organisms() if row.homologies}
+
+
+def protein_vectors(wildcards):
+    """The vectors of the proteins of all organisms that are used."""
+    return [
+        f"results/{wildcards.scale}/proteins/{organism_name(row.organism)}.parquet"
+        for row in used_organisms()
     ]
-    return {file.rsplit("/", 1)[1]: file for file in files if is_url(file)}
+
+
+def protein_model_folder(wildcards):
+    """The protein language model: one of the registry, which is downloaded, or a folder of the user's."""
+    model = config["protein_model"]
+    return (
+        f"resources/{wildcards.scale}/models/{model}"
+        if model in PROTEIN_MODELS
+        else model
+    )
+
+
+def protein_model_files(wildcards):
+    """The files of the protein language model; those of a folder of the user's are not looked at here."""
+    files = PROTEIN_MODELS.get(config["protein_model"], {})
+    return [f"{protein_model_folder(wildcards)}/{file}" for file in files]
+
+
+def protein_model_file(wildcards):
+    """Where one file of a protein language model is to be had, by value."""
+    source = PROTEIN_MODELS[wildcards.model][wildcards.file]
+    return {"url": source.url, "sha256": source.sha256, "bytes": source.bytes}
 
 
 def dataset_organism(wildcards):
@@ -160,6 +225,13 @@ def dataset_organism(wildcards):
 def gene_table(wildcards):
     """The gene table of a dataset's organism."""
     return f"results/{wildcards.scale}/genes/{organism_name(dataset_organism(wildcards))}.tsv"
+
+
+def label_table(wildcards):
+    """The table from a dataset's labels to ontology terms, where there is one: in the user's folder, or in config/."""
+    folders = [folder / "labels" for folder in (DATA, CONFIG) if folder]
+    tables = [folder / f"{wildcards.dataset}.tsv" for folder in folders]
+    return next((str(table) for table in tables if table.is_file()), [])
 
 
 def dataset_source(wildcards):
@@ -394,6 +466,7 @@ SCALE = overlay.read_scale(CONFIG, config["scale"])
 DATA = data_folder()
 DATASETS = registry.read_registry(registry_path("datasets.tsv", SCALE["registry"]))
 ORGANISMS = registry.read_organisms(registry_path("organisms.tsv", SCALE["organisms"]))
+PROTEIN_MODELS = protein_models.read_protein_models(CONFIG / "protein_models.tsv")
 SIMULATION = simulation_settings()
 WORDS = {name: row.roles for name, row in DATASETS.items()}
 CORPORA = overlay.assign_datasets(SCALE["corpora"], WORDS, where=config["scale"])

@@ -17,5 +17,6 @@ rule build_corpus:
     params:
         organisms=corpus_organisms,
         validation_share=SCALE["constants"]["validation_share"],
+        ontologies=config["ontologies"],
     script:
         "../workflow/scripts/build_corpus.py"

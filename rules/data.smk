@@ -156,9 +156,11 @@ rule preprocess_dataset:
     input:
         raw="resources/{scale}/datasets/{dataset}.h5ad",
         genes=gene_table,
+        labels=label_table,
     output:
         cells="results/{scale}/datasets/{dataset}/cells.h5ad",
         genes="results/{scale}/datasets/{dataset}/genes.tsv",
+        labels="results/{scale}/datasets/{dataset}/labels.tsv",
         quality="results/{scale}/datasets/{dataset}/qc.json",
     log:
         "results/{scale}/logs/preprocess_dataset/{dataset}.log",
@@ -167,6 +169,7 @@ rule preprocess_dataset:
     params:
         dataset=dataset_content,
         settings=SCALE["preprocessing"],
+        ontologies=config["ontologies"],
     script:
         "../workflow/scripts/preprocess_dataset.py"
 

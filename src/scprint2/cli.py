@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from scprint2.data.protein_command import embed_proteins
 from scprint2.tasks.command import predict
 from scprint2.training.work import EXIT_UNFINISHED, Unfinished
 
@@ -30,6 +31,11 @@ app.command(
     epilog="Example: scprint2 predict --model results/mini/models/base/seed_0 --seed 0 --out predictions --jobs jobs.json, where "
     'jobs.json holds [{"task": "embed", "role": "lung", "dataset": "sim_lung", "settings": {...}, "cells": "cells.h5ad"}]',
 )(predict)
+app.command(
+    "embed-proteins",
+    epilog="Example: scprint2 embed-proteins --proteins proteins.tsv --model esm2_t33_650M_UR50D --work work/human "
+    "--out human.parquet",
+)(embed_proteins)
 
 Config = Annotated[Path, typer.Option(help="Folder with base.yaml, scales/ and variants/.", file_okay=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -22,6 +22,11 @@ def run(folder, adata, dataset=DATASET, table=None):
     return preprocess(dataset, write(adata, folder), table or gene_table(), settings=SETTINGS)
 
 
+def outputs(folder):
+    files = {"cells": "cells.h5ad", "genes": "genes.tsv", "labels": "labels.tsv", "qc": "qc.json"}
+    return {name: folder / file for name, file in files.items()}
+
+
 def test_processed_cells_have_all_that_is_promised(tmp_path):
     raw = raw_cells()
     found = run(tmp_path, raw)
@@ -150,14 +155,14 @@ def test_the_same_input_gives_the_same_bytes(tmp_path):
     for name in ("one", "two"):
         folder = tmp_path / name
         found = preprocess(DATASET, path, gene_table(), settings=SETTINGS)
-        write_preprocessed(found, cells=folder / "cells.h5ad", genes=folder / "genes.tsv", qc=folder / "qc.json")
-    for file in ("cells.h5ad", "genes.tsv", "qc.json"):
+        write_preprocessed(found, **outputs(folder))
+    for file in ("cells.h5ad", "genes.tsv", "labels.tsv", "qc.json"):
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
 
 
 def test_written_cells_come_back_as_they_were_with_report_and_record_beside_them(tmp_path):
     found = run(tmp_path, raw_cells())
-    write_preprocessed(found, cells=tmp_path / "cells.h5ad", genes=tmp_path / "genes.tsv", qc=tmp_path / "qc.json")
+    write_preprocessed(found, **outputs(tmp_path))
     again = anndata.read_h5ad(tmp_path / "cells.h5ad")
     assert (again.X != found.X).nnz == 0
     assert again.X.dtype == np.int32
@@ -167,6 +172,8 @@ def test_written_cells_come_back_as_they_were_with_report_and_record_beside_them
     report = pd.read_csv(tmp_path / "genes.tsv", sep="\t")
     assert list(report.columns) == ["name", "status", "by", "gene_id", "merged"]
     assert len(report) == 120
+    labels = pd.read_csv(tmp_path / "labels.tsv", sep="\t").set_index(["class", "label"])
+    assert labels.loc[("cell_type", CD4), ["status", "cells"]].tolist() == ["mapped", 60]
 
 
 def negative(raw):

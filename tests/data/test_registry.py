@@ -1,10 +1,11 @@
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from scprint2.data.registry import Dataset, read_organisms, read_registry
+from scprint2.data.registry import Dataset, read_organisms, read_registry, url_name
 
 ROOT = Path(__file__).parents[2]
 HEADER = "name\torganism\turl\tfile\tsha256\tbytes\tsubset\troles\ttruth"
@@ -85,6 +86,30 @@ def test_an_organism_given_twice_is_refused(tmp_path):
     path = registry(tmp_path, "organism\tname\tgenes", *["NCBITaxon:9606\tHomo sapiens\tgenes.tsv"] * 2)
     with pytest.raises(ValueError, match="NCBITaxon:9606 is given twice"):
         read_organisms(path)
+
+
+def test_homologies_need_the_name_of_the_species(tmp_path):
+    path = registry(tmp_path, "organism\tname\tgenes\thomologies", "NCBITaxon:9606\tHomo sapiens\tgenes.tsv\tpairs.tsv")
+    with pytest.raises(ValueError, match="line 2: homologies need the organism's name in Ensembl"):
+        read_organisms(path)
+
+
+def test_a_downloaded_file_is_kept_under_its_name_and_homologies_under_that_of_their_species():
+    assert url_name("https://host/gtf/homo_sapiens/Homo_sapiens.GRCh38.114.gtf.gz") == "Homo_sapiens.GRCh38.114.gtf.gz"
+    assert url_name("https://host/homologies/mus_musculus/Compara.114.x.tsv.gz") == "mus_musculus.Compara.114.x.tsv.gz"
+
+
+def test_the_organisms_of_the_papers_scale_name_one_release_and_no_two_files_alike():
+    organisms = read_organisms(ROOT / "config/organisms.tsv")
+    urls = [file for row in organisms.values() for file in row.files.values()]
+    assert len({url_name(url) for url in urls}) == len(urls)
+    assert len(organisms) >= 17
+    for row in organisms.values():
+        assert {"genes", "proteins", "homologies"} <= set(row.files)
+        for column in ("genes", "proteins", "homologies"):
+            assert re.search(r"/(release-114|plants/release-61)/", row.files[column]), row
+        assert f"/{row.species}/" in row.genes
+        assert row.genes.endswith((".114.gtf.gz", ".61.gtf.gz"))
 
 
 @pytest.mark.parametrize("folder", ["config", "config/pocket", "config/mini"])

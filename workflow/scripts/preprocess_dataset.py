@@ -3,6 +3,8 @@
 import sys
 
 from scprint2.data.genes import read_gene_table
+from scprint2.data.label_names import read_label_names
+from scprint2.data.labels import NO_LABELS
 from scprint2.data.preprocess import PreprocessingConfig, preprocess, write_preprocessed
 from scprint2.data.registry import Dataset
 
@@ -13,6 +15,7 @@ adata = preprocess(
     snakemake.input.raw,
     read_gene_table(snakemake.input.genes, organism=dataset.organism),
     settings=PreprocessingConfig.model_validate(snakemake.params.settings),
+    label_names=read_label_names(snakemake.input.labels) if snakemake.input.labels else NO_LABELS,
 )
 output = snakemake.output
-write_preprocessed(adata, cells=output.cells, genes=output.genes, qc=output.quality)
+write_preprocessed(adata, cells=output.cells, genes=output.genes, labels=output.labels, qc=output.quality)

@@ -13,9 +13,11 @@ from jaxtyping import Float
 from pydantic import Field
 
 from scprint2.config.node import Node
+from scprint2.data.cellxgene import organisms_of
 from scprint2.data.clusters import leiden_clusters, merge_clusters, nearest_neighbors, principal_components
 from scprint2.data.genes import GeneMapping, GeneTable, map_genes
-from scprint2.data.labels import align_labels
+from scprint2.data.label_names import LabelNames
+from scprint2.data.labels import NO_LABELS, align_labels
 from scprint2.data.quality import quality_filter
 from scprint2.data.registry import Dataset
 from scprint2.data.validate import count_problem, read_h5ad, to_csr, validate_counts
@@ -58,13 +60,18 @@ class PreprocessingConfig(Node):
 
 
 def preprocess(
-    dataset: Dataset, raw_path: str | Path, table: GeneTable, *, settings: PreprocessingConfig
+    dataset: Dataset,
+    raw_path: str | Path,
+    table: GeneTable,
+    *,
+    settings: PreprocessingConfig,
+    label_names: LabelNames = NO_LABELS,
 ) -> anndata.AnnData:
     """Validate, map to genes, filter, label, embed and cluster the cells of one dataset.
 
     X holds int32 counts of the genes that were found, in the order of the table. obs holds `batch`, `donor_id`, one ontology
     term per class, `cluster`, `cell_type_cluster`, `nnz` and `depth`; obsm `X_pca`, `neighbor` and `neighbor_distance`;
-    uns["scprint2"] what was done: `dataset`, `organism`, `qc` and the gene report `genes`.
+    uns["scprint2"] what was done: `dataset`, `organism`, `schema`, `qc`, and the reports of `genes` and `labels`.
 
     Raises
     ------
@@ -76,7 +83,8 @@ def preprocess(
         obs = pd.DataFrame(adata.obs)
         mapping = map_genes_of(adata, table, minimum_mapped=MINIMUM_MAPPED)
         mapped = _to_genes(adata, mapping, table, dataset)
-        base, labels = _base_obs(obs, dataset), align_labels(obs, dataset=dataset)
+        base = _base_obs(obs, dataset)
+        labels = align_labels(obs, dataset=dataset, uns=adata.uns, names=label_names)
         counts = sp.csr_matrix(mapped.X)
         keep, removed = quality_filter(
             counts, obs, minimum_genes=settings.minimum_genes, deviations=settings.deviations
@@ -95,19 +103,23 @@ def preprocess(
         "organism": dataset.organism,
         "counts_place": adata.uns["counts_place"],
         "qc": {**quality, "genes_kept": result.n_vars},
+        "schema": labels.schema,
         "unknown_labels": {name: f"{lost['cells']} cells: {lost['examples']}" for name, lost in labels.unknown.items()},
         "genes": mapping.report,
+        "labels": labels.report,
     }
     return result
 
 
-def write_preprocessed(adata: anndata.AnnData, *, cells: str | Path, genes: str | Path, qc: str | Path) -> None:
-    """Write processed cells (h5ad), their gene report (tab-separated) and what quality control did (JSON), atomically."""
+def write_preprocessed(
+    adata: anndata.AnnData, *, cells: str | Path, genes: str | Path, labels: str | Path, qc: str | Path
+) -> None:
+    """Write processed cells (h5ad), reports of genes and labels (tab-separated) and of quality control (JSON), atomically."""
     record = dict(adata.uns["scprint2"])
-    report = record.pop("genes")
+    for report, target in ((record.pop("genes"), genes), (record.pop("labels"), labels)):
+        with atomic_path(target) as path:
+            report.to_csv(path, sep="\t", index=False)
     write_json(qc, record)
-    with atomic_path(genes) as path:
-        report.to_csv(path, sep="\t", index=False)
     slim = adata.copy()
     slim.uns["scprint2"] = record
     with atomic_path(cells) as path:
@@ -128,7 +140,7 @@ def select_cells(adata: anndata.AnnData, dataset: Dataset) -> anndata.AnnData:
     if not keep.any():
         raise ValueError(f"no cell of {adata.n_obs} meets subset {dataset.subset!r}; correct it in the registry.")
     chosen = adata if keep.all() else adata[keep].copy()
-    found = _organisms(chosen)
+    found = organisms_of(pd.DataFrame(chosen.obs), chosen.uns)
     if found - {dataset.organism}:
         raise ValueError(
             f"holds cells of {sorted(found)}, the registry says {dataset.organism}. Correct the organism, or choose cells with "
@@ -176,13 +188,6 @@ def _meets(adata: anndata.AnnData, condition: str) -> np.ndarray:
     if column not in adata.obs:
         raise ValueError(f"subset needs obs column {column!r}; found {sorted(adata.obs.columns)[:20]}.")
     return (adata.obs[column].astype(str) == value).to_numpy()
-
-
-def _organisms(adata: anndata.AnnData) -> set[str]:
-    """Organisms of the cells: obs up to CELLxGENE schema 5, uns from schema 6 on; empty when the file does not say."""
-    given = adata.obs.get("organism_ontology_term_id")
-    found = set(given.astype(str)) if given is not None else {str(adata.uns.get("organism_ontology_term_id", ""))}
-    return {organism for organism in found if organism.startswith("NCBITaxon:")}
 
 
 def _to_genes(adata: anndata.AnnData, mapping: GeneMapping, table: GeneTable, dataset: Dataset) -> anndata.AnnData:

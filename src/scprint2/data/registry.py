@@ -97,8 +97,13 @@ class Organism:
 
     Attributes
     ----------
-    genes, transcription_factors, orthologs
-        Files relative to the data folder of the scale (or URLs); the last two may be empty.
+    genes, aliases, proteins, transcription_factors, orthologs, homologies
+        Files relative to the data folder of the scale, or URLs; all but `genes` may be empty. `orthologs` is a table of families
+        or of pairs; without one, families are made from the `homologies` (Ensembl Compara) of all organisms.
+    species
+        What Ensembl calls the organism in its files (homo_sapiens); needed beside `homologies`.
+    assembly
+        Genome and release of the gene table, for readers.
     """
 
     organism: str
@@ -106,6 +111,17 @@ class Organism:
     genes: str
     transcription_factors: str = ""
     orthologs: str = ""
+    species: str = ""
+    assembly: str = ""
+    aliases: str = ""
+    proteins: str = ""
+    homologies: str = ""
+
+    @property
+    def files(self) -> dict[str, str]:
+        """Every file of the row, by its column."""
+        columns = ("genes", "aliases", "proteins", "transcription_factors", "orthologs", "homologies")
+        return {name: getattr(self, name) for name in columns if getattr(self, name)}
 
 
 def read_registry(path: str | Path) -> dict[str, Dataset]:
@@ -134,7 +150,7 @@ def read_organisms(path: str | Path) -> dict[str, Organism]:
     Raises
     ------
     ValueError
-        If a column is unknown or an organism is malformed or given twice.
+        If a column is unknown, an organism is malformed or given twice, or homologies are given without a species.
     """
     organisms: dict[str, Organism] = {}
     columns = [field.name for field in fields(Organism)]
@@ -145,8 +161,19 @@ def read_organisms(path: str | Path) -> dict[str, Organism]:
             raise ValueError(f"{path}, line {line}: {error}") from error
         if row["organism"] in organisms:
             raise ValueError(f"{path}, line {line}: organism {row['organism']} is given twice. Remove one.")
+        if row.get("homologies") and not row.get("species"):
+            raise ValueError(f"{path}, line {line}: homologies need the organism's name in Ensembl in column species.")
         organisms[row["organism"]] = Organism(**{name: row.get(name, "") for name in columns})
     return organisms
+
+
+def url_name(url: str) -> str:
+    """Name under which a downloaded file is kept (and looked for in a mirror).
+
+    The homologies of Ensembl Compara have one name in the folders of all species; the species goes before it.
+    """
+    folder, name = url.rsplit("/", 2)[-2:]
+    return f"{folder}.{name}" if name.startswith("Compara.") else name
 
 
 def check_organism(organism: str) -> None:
