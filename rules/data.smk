@@ -62,6 +62,7 @@ rule download_dataset:
         "../envs/scprint2.yaml"
     params:
         dataset=dataset_source,
+        checksums=CHECKSUMS,
     script:
         "../workflow/scripts/download_dataset.py"
 
@@ -82,23 +83,43 @@ rule download_organism_file:
         "../envs/scprint2.yaml"
     params:
         url=lookup(dpath="{file}", within=organism_urls()),
+        checksums=CHECKSUMS,
     script:
         "../workflow/scripts/download_file.py"
 
 
 rule download_truth:
     output:
+        "resources/{scale}/truth_sources/{file}",
+    log:
+        "results/{scale}/logs/download_truth/{file}.log",
+    wildcard_constraints:
+        scale=only_for("download"),
+        file=r"[A-Za-z0-9_.-]+",
+    conda:
+        "../envs/scprint2.yaml"
+    params:
+        source=truth_origin,
+        checksums=CHECKSUMS,
+    script:
+        "../workflow/scripts/download_truth.py"
+
+
+rule convert_truth:
+    input:
+        unpack(truth_files),
+    output:
         "resources/{scale}/truth/{truth}.tsv.gz",
     log:
-        "results/{scale}/logs/download_truth/{truth}.log",
+        "results/{scale}/logs/convert_truth/{truth}.log",
     wildcard_constraints:
         scale=only_for("download"),
     conda:
         "../envs/scprint2.yaml"
     params:
-        url="",
+        conversion=truth_conversion,
     script:
-        "../workflow/scripts/download_file.py"
+        "../workflow/scripts/convert_truth.py"
 
 
 rule link_dataset:
