@@ -32,7 +32,9 @@ def list_datasets(
     ] = None,
     source: Annotated[
         str | None,
-        typer.Option(help="Instead: ask cellxgene, tahoe, scbasecount or figshare, and freeze what it has in --config."),
+        typer.Option(
+            help="Instead: ask cellxgene, tahoe, scbasecount or figshare, and freeze what it has in --config."
+        ),
     ] = None,
     endpoint: Annotated[str | None, typer.Option(help="Another address of the source's service.")] = None,
     settings: Annotated[
@@ -177,9 +179,7 @@ def fetch(
     failures: dict[str, str] = {}
     for file in wanted:
         try:
-            fetch_file(
-                file.expected, file.target, urls=file.url, mirrors=mirror or (), checksums=inventory.checksums
-            )
+            fetch_file(file.expected, file.target, urls=file.url, mirrors=mirror or (), checksums=inventory.checksums)
         except ValueError as error:
             failures[file.name] = str(error)
             typer.echo(f"{file.name}: {error}", err=True)

@@ -50,8 +50,18 @@ class Rule:
         known = [field.name for field in fields(cls)]
         unknown = sorted(set(value) - set(known))
         if unknown or bool(value.get("manifests")) == bool(value.get("within")):
-            raise ValueError(f"{where}: unknown keys {unknown}; allowed: {known}, and exactly one of manifests and within")
-        return cls(**{key: tuple(item) if isinstance(item, list) else item for key, item in value.items()})
+            raise ValueError(f"{where}: unknown keys {unknown}; allowed: {known}, and one of manifests and within")
+        most = value.get("most")
+        if most is not None and most < 1:
+            raise ValueError(f"{where}: most is {most}; it must be at least 1")
+        return cls(
+            manifests=tuple(value.get("manifests", ())),
+            within=value.get("within", ""),
+            organisms=tuple(value.get("organisms", ())),
+            annotated=value.get("annotated", False),
+            most=most,
+            seed=value.get("seed", 0),
+        )
 
 
 @dataclass(frozen=True)
@@ -100,14 +110,17 @@ def resolve_corpora(
     listed = _merge(manifests, registry)
     chosen: dict[str, list[Listed]] = {}
     while len(chosen) < len(rules):
-        ready = [name for name, rule in rules.items() if name not in chosen and (not rule.within or rule.within in chosen)]
+        ready = [
+            name for name, rule in rules.items() if name not in chosen and (not rule.within or rule.within in chosen)
+        ]
         if not ready:
             missing = sorted(set(rules) - set(chosen))
             raise ValueError(f"{where}: corpora {missing} lie within corpora that are not rules, or within each other")
         for name in ready:
             rule = rules[name]
             chosen[name] = select(
-                chosen[rule.within] if rule.within else [row for source in rule.manifests for row in listed[source]], rule
+                chosen[rule.within] if rule.within else [row for source in rule.manifests for row in listed[source]],
+                rule,
             )
     corpora |= {name: [row.name for row in rows] for name, rows in chosen.items()}
     return Corpora(
@@ -118,7 +131,7 @@ def resolve_corpora(
 
 
 def select(listed: Sequence[Listed], rule: Rule) -> list[Listed]:
-    """Choose datasets by a rule, in the order of their names. A pure function of the listing: the sample is by hash of seed and name.
+    """Choose datasets by a rule, in the order of their names. A pure function of the listing: samples are by hash of seed and name.
 
     Source: Methods, "Base model and training" (500 annotated human and mouse datasets; which ones the paper does not say).
     """

@@ -4,14 +4,14 @@ Imports neither torch nor pandas.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from scprint2.config.overlay import assign_datasets, read_scale
 from scprint2.data.checksums import read_checksums
 from scprint2.data.corpora import Corpora, resolve_corpora
 from scprint2.data.download import Expected, expected_file
-from scprint2.data.registry import Dataset, read_registry
+from scprint2.data.registry import URLS, Dataset, read_organisms, read_registry
 from scprint2.data.truths import TruthSource, read_truths
 
 CHECKSUMS = "checksums.tsv"  # of the configuration's folder
@@ -48,6 +48,8 @@ class Inventory:
     ----------
     roles
         Datasets that a task of the gymnasium reads.
+    organisms
+        URLs of the files that describe organisms.
     """
 
     scale: str
@@ -55,6 +57,7 @@ class Inventory:
     corpora: Corpora
     roles: tuple[str, ...]
     truths: Mapping[str, TruthSource]
+    organisms: tuple[str, ...]
     checksums: Path
 
     @classmethod
@@ -75,11 +78,10 @@ class Inventory:
         return cls(
             scale=scale,
             source=settings["source"],
-            corpora=resolve_corpora(
-                settings["corpora"], datasets, folder=config / MANIFESTS, where=f"scale {scale}"
-            ),
+            corpora=resolve_corpora(settings["corpora"], datasets, folder=config / MANIFESTS, where=f"scale {scale}"),
             roles=tuple(dict.fromkeys(name for names in roles.values() for name in names)),
             truths=read_truths(path.with_name(TRUTHS)),
+            organisms=_urls(settings["organisms"]),
             checksums=config / CHECKSUMS,
         )
 
@@ -92,22 +94,28 @@ class Inventory:
             If a name is not known.
         """
         names, corpora = list(names), list(corpora)
+        organisms = () if names or corpora else self.organisms
         unknown = [name for name in corpora if name not in self.corpora.corpora]
         if unknown:
             raise ValueError(f"scale {self.scale!r} has no corpora {unknown}; known: {sorted(self.corpora.corpora)}")
         if not names and not corpora:
             names, corpora = list(self.roles), list(self.corpora.corpora)
-            names += sorted({row.truth for name in names if (row := self.corpora.datasets[name]).truth} & set(self.truths))
+            names += sorted(
+                {row.truth for name in names if (row := self.corpora.datasets[name]).truth} & set(self.truths)
+            )
         known = self.corpora.datasets
         missing = [name for name in names if name not in known and name not in self.truths]
         if missing:
-            raise ValueError(f"scale {self.scale!r} has no datasets or truths {missing}; `scprint2 data plan --files` lists them")
+            raise ValueError(
+                f"scale {self.scale!r} has no datasets or truths {missing}; `scprint2 data plan --files` lists them"
+            )
         members = [name for corpus in corpora for name in self.corpora.corpora[corpus]]
         chosen = dict.fromkeys(name for name in [*names, *members] if name in known)
         truths = [self.truths[name] for name in names if name not in known]
         truths += [self.truths[truth.mapping] for truth in truths if truth.mapping]
         files = [self._dataset_file(known[name]) for name in chosen]
-        return files + [self._truth_file(truth) for truth in {truth.file: truth for truth in truths}.values()]
+        files += [self._truth_file(truth) for truth in {truth.file: truth for truth in truths}.values()]
+        return files + [self._organism_file(url) for url in organisms]
 
     def missing(self, corpora: Iterable[str]) -> dict[str, str]:
         """Say which of these corpora are not complete because a listing is not."""
@@ -148,6 +156,16 @@ class Inventory:
             citation=truth.citation,
             target=Path(f"resources/{self.scale}/truth_sources/{truth.file}"),
         )
+
+    def _organism_file(self, url: str) -> SourceFile:
+        file = url.rsplit("/", 1)[-1]
+        target = Path(f"resources/{self.scale}/genes/{file}")
+        return SourceFile("organism", file, Expected(file), (url,), licence="", citation="", target=target)
+
+
+def _urls(organisms: str | Path) -> tuple[str, ...]:
+    values = [value for row in read_organisms(organisms).values() for value in asdict(row).values()]
+    return tuple(dict.fromkeys(value for value in values if str(value).startswith(URLS)))
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ NAME = re.compile(r"[a-z0-9_-]+")
 ORGANISM = re.compile(r"NCBITaxon:[0-9]+")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 MD5 = re.compile(r"[0-9a-f]{32}")
-URLS = ("https://", "http://", "file://", "package://")  # package://name/path is a file that an installed package carries
+URLS = ("https://", "http://", "file://", "package://")  # package://name/path: a file that an installed package carries
 TRUTH = re.compile(r"[A-Za-z0-9_-]+")
 SUBSET = re.compile(r"hash(<|>=)(0|1|0?\.[0-9]+)|[A-Za-z0-9_.]+=[^&]+")
 

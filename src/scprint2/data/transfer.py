@@ -33,7 +33,7 @@ class Patience:
     timeout_seconds: tuple[float, float] = TIMEOUT_SECONDS
 
     def wait(self, attempt: int, *, asked_seconds: float = 0.0) -> None:
-        """Sleep before an attempt (the first is 0): longer each time, and at least what the server asked for, up to ten minutes."""
+        """Sleep before an attempt (the first is 0): longer each time, and what the server asked for, up to ten minutes."""
         own = min(self.first_wait_seconds * 2 ** (attempt - 1), LONGEST_WAIT_SECONDS)
         time.sleep(max(own, min(asked_seconds, LONGEST_ASKED_WAIT_SECONDS)))
 
@@ -59,8 +59,8 @@ class Busy(requests.ConnectionError):
 def transfer(url: str, part: Path, *, patience: Patience, checked: bool) -> None:
     """Append to the part file what is missing of it.
 
-    A part is only gone on with if the whole will be checked by a hash (`checked`), or if the server says by ETag or date that its file
-    is the one that the part was begun from. That is kept beside the part.
+    A part is only gone on with if the whole will be checked by a hash (`checked`), or if the server says by ETag or date that its
+    file is the one that the part was begun from. That is kept beside the part.
 
     Raises
     ------

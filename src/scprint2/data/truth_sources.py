@@ -1,7 +1,7 @@
 """Published networks as edges between gene names: p values of perturbations, NDEx networks, tables of edges, pairs of proteins.
 
-Each converter yields regulator and target as published; `truth.read_truth` maps them to genes. Networks without direction give each edge
-both ways. Nothing here asks a service.
+Each converter yields regulator and target as published; `truth.read_truth` maps them to genes. Networks without direction give each
+edge both ways. Nothing here asks a service.
 """
 
 import csv
@@ -38,7 +38,9 @@ def convert_truth(
     symbols = read_symbols(Path(mapping)) if mapping else {}
     edges = dict.fromkeys(_CONVERTERS[converter](source, cutoff, symbols))
     if not edges:
-        raise ValueError(f"{source}: no edges (converter {converter}, cutoff {cutoff}). Is it the file that the registry means?")
+        raise ValueError(
+            f"{source}: no edges (converter {converter}, cutoff {cutoff}). Is it the file that the registry means?"
+        )
     with atomic_path(target) as path, gzip.GzipFile(path, "wb", mtime=0) as packed:
         with io.TextIOWrapper(packed, encoding="utf-8", newline="") as text:
             table = csv.writer(text, delimiter="\t", lineterminator="\n")
@@ -91,7 +93,7 @@ def read_edges(source: Path, cutoff: float | None, symbols: Mapping[str, str]) -
 def read_p_values(source: Path, cutoff: float | None, symbols: Mapping[str, str]) -> Iterator[Edge]:
     """Yield (perturbed gene, measured gene) where the p value is below the cutoff.
 
-    The matrix has a row per measured gene and a column per perturbation, named number_symbol_promoter_ENSG; controls have no gene id.
+    The matrix has a row per measured gene and a column per perturbation, named number_symbol_promoter_ENSG; controls lack the id.
 
     Source: Replogle 2022, figshare file 38349308 (Anderson-Darling, corrected after Benjamini and Hochberg).
     """

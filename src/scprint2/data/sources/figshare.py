@@ -1,6 +1,6 @@
 """figshare: size and md5 of the files of public articles.
 
-Source: https://docs.figshare.com (GET /v2/articles/{id}/files, pages of `page_size`; supplied_md5, computed_md5, size, download_url).
+Source: https://docs.figshare.com (GET /v2/articles/{id}/files, pages of `page_size`; supplied_md5, computed_md5, size).
 """
 
 import re
@@ -15,7 +15,7 @@ NAME = "figshare"
 ENDPOINT = "https://api.figshare.com"
 PAGE = 100
 FILE = re.compile(r"/files/([0-9]+)")
-# The articles that hold the registries' files. File 50608386 is reached by a private link alone, whose article the service does not tell.
+# The articles that hold the registries' files. File 50608386 is reached by a private link, whose article the service does not tell.
 ARTICLES = (
     12420968,  # Luecken 2022, integration tasks: lung and pancreas
     20029387,  # Replogle 2022, processed single cells
@@ -44,7 +44,10 @@ def list_checksums(
     """
     web = web or Web()
     wanted = {
-        int(found[1]): (name, url) for name, urls in files for url in urls if "figshare" in url and (found := FILE.search(url))
+        int(found[1]): (name, url)
+        for name, urls in files
+        for url in urls
+        if "figshare" in url and (found := FILE.search(url))
     }
     known = {}
     for article in articles:

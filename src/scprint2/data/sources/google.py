@@ -1,6 +1,7 @@
 """Objects of a Google Cloud Storage bucket, by its JSON API.
 
-Source: https://cloud.google.com/storage/docs/json_api/v1/objects/list (items, nextPageToken; md5Hash in base64, absent for composed objects).
+Source: https://cloud.google.com/storage/docs/json_api/v1/objects/list (items, nextPageToken; md5Hash in base64, which composed
+objects lack).
 """
 
 import base64

@@ -1,7 +1,7 @@
 """scBaseCount: one h5ad file per SRA experiment in the bucket of Arc's Virtual Cell Atlas, one table of samples per organism.
 
-Source: https://github.com/ArcInstitute/arc-virtual-cell-atlas, scBaseCount/README.md and tutorial-py.ipynb (folders metadata/FEATURE/ORGANISM and
-h5ad/FEATURE/ORGANISM; columns srx_accession, file_path, obs_count, organism, tissue, lib_prep, tech_10x, czi_collection_id).
+Source: https://github.com/ArcInstitute/arc-virtual-cell-atlas, scBaseCount/README.md and tutorial-py.ipynb (folders h5ad and metadata,
+in each FEATURE/ORGANISM; columns srx_accession, file_path, obs_count, organism, tissue, tech_10x, czi_collection_id and more).
 """
 
 import io
@@ -20,9 +20,7 @@ FORMER = ("arc-scbasecount", "2025-02-25/")  # the paper's; closed by its owner 
 CITATION = "Youngblut 2025, doi:10.1101/2025.02.27.640494 (scBaseCount)"
 
 
-def list_datasets(
-    *, endpoint: str, organisms: Mapping[str, str], location: str, web: Web | None = None
-) -> Listing:
+def list_datasets(*, endpoint: str, organisms: Mapping[str, str], location: str, web: Web | None = None) -> Listing:
     """List the samples of the project's organisms that have a file; there are no cell types.
 
     Raises

@@ -17,9 +17,7 @@ FORMER = ("arc-ctc-tahoe100", "2025-02-25/h5ad/")  # the paper's; closed by its 
 CITATION = "Zhang 2025, doi:10.1101/2025.02.20.639398 (Tahoe-100M)"
 
 
-def list_datasets(
-    *, endpoint: str, organisms: Mapping[str, str], location: str, web: Web | None = None
-) -> Listing:
+def list_datasets(*, endpoint: str, organisms: Mapping[str, str], location: str, web: Web | None = None) -> Listing:
     """List the plates; cells have cell lines and drugs, and no cell types.
 
     Raises

@@ -41,9 +41,7 @@ class Web:
         reason = ""
         for _ in range(self._attempts):
             try:
-                answer = self._session.get(
-                    url, params=parameters, timeout=TIMEOUT_SECONDS, headers=access_headers(url)
-                )
+                answer = self._session.get(url, params=parameters, timeout=TIMEOUT_SECONDS, headers=access_headers(url))
             except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError, requests.Timeout) as error:
                 reason = f"{type(error).__name__}: {error}"
                 continue
