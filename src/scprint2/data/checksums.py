@@ -13,8 +13,9 @@ from scprint2.data.registry import check_file, read_rows
 from scprint2.files import write_text
 
 HEADER = """\
-# What each downloaded file must be: sha256 and bytes as learnt at its first download (`date`, from `url`); before that md5 and bytes,
-# where the publisher gives them (`scprint2 data list --source figshare`). Downloads write it. Commit it: later ones are held to it.
+# What each downloaded file must be: sha256 and bytes as learnt at its first download (`date`, from `url`); before that md5
+# and bytes, where the publisher gives them (`scprint2 data list --source figshare`). Downloads write it. Commit it: later
+# ones are held to it.
 """
 
 

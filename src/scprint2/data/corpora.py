@@ -131,7 +131,7 @@ def resolve_corpora(
 
 
 def select(listed: Sequence[Listed], rule: Rule) -> list[Listed]:
-    """Choose datasets by a rule, in the order of their names. A pure function of the listing: samples are by hash of seed and name.
+    """Choose datasets by a rule, in the order of their names: a pure function of the listing, sampled by a hash of seed and name.
 
     Source: Methods, "Base model and training" (500 annotated human and mouse datasets; which ones the paper does not say).
     """

@@ -101,8 +101,9 @@ def fetch_file(
     """Put a checked file at `target`; nothing is done if it is there already and right.
 
     A file of a mirror folder is linked; a mirror may be a URL too. A download goes on from where an earlier one was cut (HTTP
-    ranges), waits longer after each failure, and is tried at the next URL. Processes that want the same target wait for one of them
-    to get it. `checksums` is a table of what files were at their first download: it is enforced, and what it lacks is added to it.
+    ranges), waits longer after each failure, and is tried at the next URL. Processes that want the same target wait for one
+    of them to get it. `checksums` is a table of what files were at their first download: it is enforced, and what it lacks is
+    added to it.
 
     Raises
     ------

@@ -86,7 +86,7 @@ class Inventory:
         )
 
     def choose(self, *, names: Iterable[str] = (), corpora: Iterable[str] = ()) -> list[SourceFile]:
-        """List the files of datasets, truths and corpora by name; without any, those of everything that the scale trains or tests on.
+        """List the files of datasets, truths and corpora by name; without any, of everything that the scale trains or tests on.
 
         Raises
         ------

@@ -1,7 +1,7 @@
 """Frozen listings of public sources: one table per source, from which the large corpora are chosen.
 
-A manifest is what `scprint2 data list --source NAME` wrote down at one time, so that planning asks no service. Imports neither torch
-nor pandas.
+A manifest is what `scprint2 data list --source NAME` wrote down at one time, so that planning asks no service. Imports
+neither torch nor pandas.
 """
 
 import csv

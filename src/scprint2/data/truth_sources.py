@@ -1,7 +1,7 @@
 """Published networks as edges between gene names: p values of perturbations, NDEx networks, tables of edges, pairs of proteins.
 
-Each converter yields regulator and target as published; `truth.read_truth` maps them to genes. Networks without direction give each
-edge both ways. Nothing here asks a service.
+Each converter yields regulator and target as published; `truth.read_truth` maps them to genes. Networks without direction
+give each edge both ways. Nothing here asks a service.
 """
 
 import csv

@@ -21,8 +21,9 @@ class TruthSource:
     file
         The name under which a mirror holds the published file; rows may share one.
     converter
-        How it is read: `edges` (a table with regulator and target columns), `p_values` (a matrix, measured genes x perturbations),
-        `cx` (a network of NDEx), `protein_pairs` (scores of pairs of UniProt accessions), or `none` (a table that another row needs).
+        How it is read: `edges` (a table with regulator and target columns), `p_values` (a matrix, measured genes x
+        perturbations), `cx` (a network of NDEx), `protein_pairs` (scores of pairs of UniProt accessions), or `none` (a table
+        that another row needs).
     cutoff
         Edges must be below it (`p_values`) or reach it (`protein_pairs`).
     mapping

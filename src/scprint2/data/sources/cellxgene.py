@@ -1,6 +1,7 @@
 """CELLxGENE Discover: all public datasets, each in the version that was public on one day.
 
-Source: the service's description, https://api.cellxgene.cziscience.com/curation/ui/ (GET /v1/datasets, /v1/datasets/{id}/versions).
+Source: the service's description, https://api.cellxgene.cziscience.com/curation/ui/ (GET /v1/datasets,
+/v1/datasets/{id}/versions).
 """
 
 from collections.abc import Mapping, Sequence

@@ -15,7 +15,8 @@ NAME = "figshare"
 ENDPOINT = "https://api.figshare.com"
 PAGE = 100
 FILE = re.compile(r"/files/([0-9]+)")
-# The articles that hold the registries' files. File 50608386 is reached by a private link, whose article the service does not tell.
+# The articles that hold the registries' files. File 50608386 is reached by a private link, whose article the service does not
+# tell.
 ARTICLES = (
     12420968,  # Luecken 2022, integration tasks: lung and pancreas
     20029387,  # Replogle 2022, processed single cells

@@ -1,7 +1,8 @@
 """scBaseCount: one h5ad file per SRA experiment in the bucket of Arc's Virtual Cell Atlas, one table of samples per organism.
 
-Source: https://github.com/ArcInstitute/arc-virtual-cell-atlas, scBaseCount/README.md and tutorial-py.ipynb (folders h5ad and metadata,
-in each FEATURE/ORGANISM; columns srx_accession, file_path, obs_count, organism, tissue, tech_10x, czi_collection_id and more).
+Source: https://github.com/ArcInstitute/arc-virtual-cell-atlas, scBaseCount/README.md and tutorial-py.ipynb (folders h5ad and
+metadata, in each FEATURE/ORGANISM; columns srx_accession, file_path, obs_count, organism, tissue, tech_10x, czi_collection_id
+and more).
 """
 
 import io
