@@ -193,10 +193,21 @@ def dataset_truth(wildcards):
     )
 
 
-def truth_origin(wildcards):
-    """What the registry of truths says about where a published file comes from, by value."""
-    row = next(row for row in TRUTHS.values() if row.file == wildcards.file).to_row()
+def source_origin(wildcards):
+    """What a registry says about where a file comes from that is made into something else, by value."""
+    rows = [*TRUTHS.values(), *(row for row in TESTS.values() if row.is_archive)]
+    row = next(row for row in rows if row.file == wildcards.file).to_row()
     return {name: row[name] for name in ("file", "url", "sha256", "bytes", "md5")}
+
+
+def dataset_archive(wildcards):
+    """The archive that holds a dataset."""
+    return f"resources/{wildcards.scale}/sources/{DATASETS[wildcards.dataset].file}"
+
+
+def archived_datasets():
+    """A constraint on {dataset}: those that are published as archives."""
+    return "|".join(name for name, row in TESTS.items() if row.is_archive) or NEVER
 
 
 def truth_row(wildcards):
@@ -215,7 +226,7 @@ def truth_files(wildcards):
         {"mapping": TRUTHS[row.mapping].file} if row.mapping else {}
     )
     return {
-        name: f"resources/{wildcards.scale}/truth_sources/{file}"
+        name: f"resources/{wildcards.scale}/sources/{file}"
         for name, file in files.items()
     }
 

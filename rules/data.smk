@@ -88,21 +88,40 @@ rule download_organism_file:
         "../workflow/scripts/download_file.py"
 
 
-rule download_truth:
+rule download_source:
     output:
-        "resources/{scale}/truth_sources/{file}",
+        "resources/{scale}/sources/{file}",
     log:
-        "results/{scale}/logs/download_truth/{file}.log",
+        "results/{scale}/logs/download_source/{file}.log",
     wildcard_constraints:
         scale=only_for("download"),
         file=r"[A-Za-z0-9_.-]+",
     conda:
         "../envs/scprint2.yaml"
     params:
-        source=truth_origin,
+        source=source_origin,
         checksums=CHECKSUMS,
     script:
-        "../workflow/scripts/download_truth.py"
+        "../workflow/scripts/download_source.py"
+
+
+ruleorder: unpack_dataset > download_dataset
+
+
+rule unpack_dataset:
+    input:
+        dataset_archive,
+    output:
+        "resources/{scale}/datasets/{dataset}.h5ad",
+    log:
+        "results/{scale}/logs/unpack_dataset/{dataset}.log",
+    wildcard_constraints:
+        scale=only_for("download"),
+        dataset=archived_datasets(),
+    conda:
+        "../envs/scprint2.yaml"
+    script:
+        "../workflow/scripts/unpack_dataset.py"
 
 
 rule convert_truth:

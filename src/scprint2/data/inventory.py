@@ -136,6 +136,7 @@ class Inventory:
         ]
 
     def _dataset_file(self, dataset: Dataset) -> SourceFile:
+        kept = f"sources/{dataset.file}" if dataset.is_archive else f"datasets/{dataset.name}.h5ad"
         return SourceFile(
             kind="dataset",
             name=dataset.name,
@@ -143,7 +144,7 @@ class Inventory:
             url=dataset.url,
             licence=dataset.licence,
             citation=dataset.citation,
-            target=Path(f"resources/{self.scale}/datasets/{dataset.name}.h5ad"),
+            target=Path(f"resources/{self.scale}") / kept,
         )
 
     def _truth_file(self, truth: TruthSource) -> SourceFile:
@@ -154,7 +155,7 @@ class Inventory:
             url=truth.url,
             licence=truth.licence,
             citation=truth.citation,
-            target=Path(f"resources/{self.scale}/truth_sources/{truth.file}"),
+            target=Path(f"resources/{self.scale}/sources/{truth.file}"),
         )
 
     def _organism_file(self, url: str) -> SourceFile:

@@ -14,6 +14,7 @@ ORGANISM = re.compile(r"NCBITaxon:[0-9]+")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 MD5 = re.compile(r"[0-9a-f]{32}")
 URLS = ("https://", "http://", "file://", "package://")  # package://name/path: a file that an installed package carries
+ARCHIVES = (".zip", ".tar")
 TRUTH = re.compile(r"[A-Za-z0-9_-]+")
 SUBSET = re.compile(r"hash(<|>=)(0|1|0?\.[0-9]+)|[A-Za-z0-9_.]+=[^&]+")
 
@@ -95,6 +96,11 @@ class Dataset:
             name: " ".join(value) if isinstance(value, tuple) else "" if value is None else str(value)
             for name, value in asdict(self).items()
         }
+
+    @property
+    def is_archive(self) -> bool:
+        """Whether its file is an archive of 10x files, which is unpacked into h5ad."""
+        return self.file.endswith(ARCHIVES)
 
 
 @dataclass(frozen=True)

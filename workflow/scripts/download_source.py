@@ -1,4 +1,4 @@
-"""Get the published file of a known network: from the configured mirror where it holds it, else from its URLs."""
+"""Get a published file that is made into something else: from the configured mirror where it holds it, else from its URLs."""
 
 import sys
 
