@@ -75,7 +75,9 @@ def test_organisms_are_kept_by_id():
 
 @pytest.fixture
 def folder(tmp_path):
-    write_manifest(tmp_path / "cxg.tsv", [listed("a", aliases=("id-a", "v1", "v2")), listed("b"), listed("c")], comment="all")
+    write_manifest(
+        tmp_path / "cxg.tsv", [listed("a", aliases=("id-a", "v1", "v2")), listed("b"), listed("c")], comment="all"
+    )
     write_manifest(tmp_path / "tahoe.tsv", [listed("t", label_key="", cell_types=0)], comment="x\npartial: 1 of 14")
     return tmp_path
 
@@ -162,6 +164,10 @@ def test_no_dataset_of_the_papers_registry_is_in_a_corpus():
     registry, found = paper()
     tested = {stem(name) for row in registry.values() for name in (row.name, row.file, *row.url)}
     members = {name for names in found.corpora.values() for name in names}
-    rows = [row for source in ("cellxgene", "tahoe", "scbasecount") for row in read_manifest(ROOT / f"config/manifests/{source}.tsv").datasets]
+    rows = [
+        row
+        for source in ("cellxgene", "tahoe", "scbasecount")
+        for row in read_manifest(ROOT / f"config/manifests/{source}.tsv").datasets
+    ]
     assert not [row.name for row in rows if row.name in members and row.is_known_as(tested)]
     assert not members & set(registry)

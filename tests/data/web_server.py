@@ -55,7 +55,9 @@ def run_site() -> Iterator[Site]:
             query = {name: values[0] for name, values in parse_qs(parts.query).items()}
             site.requests.append((parts.path, query, dict(self.headers)))
             waiting = site.before.get(parts.path)
-            answer = waiting.pop(0) if waiting else site.answers.get(parts.path, Answer(b"not found", 404, "text/plain"))
+            answer = (
+                waiting.pop(0) if waiting else site.answers.get(parts.path, Answer(b"not found", 404, "text/plain"))
+            )
             self.send(answer if isinstance(answer, Answer) else answer(query))
 
         def send(self, answer: Answer) -> None:

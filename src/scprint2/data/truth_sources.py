@@ -41,11 +41,12 @@ def convert_truth(
         raise ValueError(
             f"{source}: no edges (converter {converter}, cutoff {cutoff}). Is it the file that the registry means?"
         )
-    with atomic_path(target) as path, gzip.GzipFile(path, "wb", mtime=0) as packed:
-        with io.TextIOWrapper(packed, encoding="utf-8", newline="") as text:
-            table = csv.writer(text, delimiter="\t", lineterminator="\n")
-            table.writerow(("regulator", "target"))
-            table.writerows(edges)
+    text = io.StringIO()
+    table = csv.writer(text, delimiter="\t", lineterminator="\n")
+    table.writerow(("regulator", "target"))
+    table.writerows(edges)
+    with atomic_path(target) as path:
+        path.write_bytes(gzip.compress(text.getvalue().encode(), mtime=0))
     return len(edges)
 
 

@@ -81,7 +81,16 @@ def test_tahoe_has_one_row_per_plate_with_size_and_md5(site):
 
 def samples(*rows):
     """Return a table of samples as Arc publishes it."""
-    columns = ["entrez_id", "srx_accession", "file_path", "obs_count", "organism", "tissue", "tech_10x", "czi_collection_id"]
+    columns = [
+        "entrez_id",
+        "srx_accession",
+        "file_path",
+        "obs_count",
+        "organism",
+        "tissue",
+        "tech_10x",
+        "czi_collection_id",
+    ]
     file = io.BytesIO()
     pyarrow.parquet.write_table(pa.table({name: [row.get(name) for row in rows] for name in columns}), file)
     return file.getvalue()
@@ -107,7 +116,13 @@ def ask_scbasecount(site):
 
 def test_scbasecount_joins_samples_and_files_and_counts_what_does_not_fit(site):
     human = samples(
-        {"srx_accession": "SRX1", "obs_count": 747, "tissue": "skin", "tech_10x": "3_prime_gex", "czi_collection_id": "c1"},
+        {
+            "srx_accession": "SRX1",
+            "obs_count": 747,
+            "tissue": "skin",
+            "tech_10x": "3_prime_gex",
+            "czi_collection_id": "c1",
+        },
         {"srx_accession": "SRX2", "obs_count": None, "tissue": None, "tech_10x": None},
         {"srx_accession": "SRX3", "obs_count": 5},
     )
