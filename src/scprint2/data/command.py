@@ -181,7 +181,7 @@ def fetch(
         try:
             fetch_file(file.expected, file.target, urls=file.url, mirrors=mirror or (), checksums=inventory.checksums)
         except ValueError as error:
-            failures[file.name] = str(error)
+            failures[str(file.target)] = str(error)
             typer.echo(f"{file.name}: {error}", err=True)
         else:
             typer.echo(f"{file.name}: {file.target}", err=as_json)

@@ -88,6 +88,8 @@ class Inventory:
     def choose(self, *, names: Iterable[str] = (), corpora: Iterable[str] = ()) -> list[SourceFile]:
         """List the files of datasets, truths and corpora by name; without any, of everything that the scale trains or tests on.
 
+        A name may be that of a dataset and of its truth; both are meant.
+
         Raises
         ------
         ValueError
@@ -111,7 +113,7 @@ class Inventory:
             )
         members = [name for corpus in corpora for name in self.corpora.corpora[corpus]]
         chosen = dict.fromkeys(name for name in [*names, *members] if name in known)
-        truths = [self.truths[name] for name in names if name not in known]
+        truths = [self.truths[name] for name in names if name in self.truths]
         truths += [self.truths[truth.mapping] for truth in truths if truth.mapping]
         files = [self._dataset_file(known[name]) for name in chosen]
         files += [self._truth_file(truth) for truth in {truth.file: truth for truth in truths}.values()]
