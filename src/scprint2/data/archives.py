@@ -72,7 +72,7 @@ def _matters(name: str) -> bool:
 def _read_matrix(path: Path) -> anndata.AnnData:
     cells = sc.read_10x_h5(path, gex_only=False)
     cells.var["symbol"] = cells.var_names.to_numpy()
-    cells.var_names = cells.var["gene_ids"].to_numpy()
+    cells.var_names = cells.var["gene_ids"].tolist()
     cells = cells[:, (cells.var["feature_types"] == GENES).to_numpy()].copy()
     cells.X = csr_matrix(cells.X)
     cells.var = cells.var[["symbol"]]

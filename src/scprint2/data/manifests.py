@@ -90,12 +90,14 @@ class Listed:
 
     def to_dataset(self) -> Dataset:
         """Return what the workflow needs to know of it."""
-        shared = {field.name for field in fields(Dataset)} & {field.name for field in fields(self)}
-        return Dataset(**{name: getattr(self, name) for name in shared})
+        return Dataset(**{name: getattr(self, name) for name in _SHARED})
 
     def is_known_as(self, names: Iterable[str]) -> bool:
         """Return whether one of these is its name, its file without ending, or an alias."""
         return not {self.name, stem(self.file), *self.aliases}.isdisjoint(names)
+
+
+_SHARED = tuple(field.name for field in fields(Listed) if field.name in Dataset.__dataclass_fields__)
 
 
 @dataclass(frozen=True)
