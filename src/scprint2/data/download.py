@@ -117,7 +117,8 @@ def fetch_file(
             expected = expected.know(read_checksums(checksums).get(expected.name), where=checksums)
         source = _get(expected, target, urls=urls, mirrors=mirrors, patience=patience or Patience())
         if checksums is not None and not expected.sha256:
-            url = source if source in urls else ""  # of a mirror nothing is said: it is nobody else's
+            public = source in urls and not source.startswith("file://")
+            url = source if public else ""  # a mirror or a folder of one's own is nobody else's
             found = Checksum(
                 expected.name, sha256_of(target), expected.md5, target.stat().st_size, date=today(), url=url
             )
