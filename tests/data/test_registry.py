@@ -24,6 +24,11 @@ def test_a_row_is_read_with_its_lists_split_and_what_is_missing_empty(tmp_path):
     assert (dataset.batch_key, dataset.layers, dataset.sha256) == ("", (), "")
 
 
+@pytest.mark.parametrize(("file", "archive"), [("a.h5ad", False), ("", False), ("a.zip", True), ("a_RAW.tar", True)])
+def test_archives_are_known_by_their_ending(file, archive):
+    assert Dataset("a", "NCBITaxon:9606", file=file).is_archive == archive
+
+
 def test_a_dataset_survives_the_way_through_text():
     dataset = Dataset(
         "a",
@@ -40,6 +45,7 @@ def test_a_dataset_survives_the_way_through_text():
         "hash>=0.9",
         ("lung",),
         "t",
+        "b" * 32,
     )
     assert Dataset.from_row(dataset.to_row()) == dataset
 

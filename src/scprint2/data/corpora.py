@@ -154,7 +154,7 @@ def _rules(entries: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
 
 def _merge(manifests: Mapping[str, Manifest], registry: Mapping[str, Dataset]) -> dict[str, list[Listed]]:
     """Return each source's datasets, less the test sets."""
-    tested = set(registry) | {stem(dataset.file) for dataset in registry.values()}
+    tested = set(registry) | {stem(dataset.file) for dataset in registry.values() if dataset.file}
     tested |= {stem(url) for dataset in registry.values() for url in dataset.url}
     listed = {
         source: [row for row in manifest.datasets if not row.is_known_as(tested)]
