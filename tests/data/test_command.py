@@ -149,6 +149,7 @@ def test_a_file_of_which_nothing_is_known_is_counted_as_such(project, tmp_path):
     ("arguments", "message"),
     [
         (["plan", "typo"], r"no datasets or truths \['typo'\]"),
+        (["plan", "--scale", "mini"], "scale 'mini' downloads nothing: the source of its files is 'simulate'"),
         (["fetch", "--corpus", "typo"], r"no corpora \['typo'\]; known: \['all', 'curated'"),
         (["list", "--source", "typo"], r"no source 'typo'; known: \['cellxgene'"),
         (["list", "--source", "tahoe", "--set", "until=2024-01-01"], r"takes \['location=VALUE'\]; found \['until"),

@@ -3,9 +3,12 @@
 import json
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from scprint2.data.inventory import Inventory
 
 app = typer.Typer(help="Datasets: list sources, plan, fetch and verify files.", no_args_is_help=True)
 
@@ -120,9 +123,9 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """Say which files would be fetched, how large and under which licences, before anything moves."""
-    from scprint2.data.inventory import Inventory, Total, show_bytes
+    from scprint2.data.inventory import Total, show_bytes
 
-    inventory = Inventory.read(config, scale, registry=registry)
+    inventory = _read_downloads(config, scale, registry=registry)
     wanted = inventory.enforce(inventory.choose(names=names or (), corpora=corpus or ()))
     absent = [file for file in wanted if not file.target.is_file()]
     missing = inventory.missing(corpus or ([] if names else inventory.corpora.corpora))
@@ -157,6 +160,15 @@ def plan(
         typer.echo(f"corpus {name} is incomplete: {text}")
 
 
+def _read_downloads(config: Path, scale: str, *, registry: Path | None) -> "Inventory":
+    from scprint2.data.inventory import Inventory
+
+    inventory = Inventory.read(config, scale, registry=registry)
+    if inventory.source != "download":
+        raise ValueError(f"scale {scale!r} downloads nothing: the source of its files is {inventory.source!r}")
+    return inventory
+
+
 @app.command(epilog="Example: scprint2 data fetch retina k562_gwps --scale paper --mirror /data/mirror")
 def fetch(
     names: Names = None,
@@ -172,9 +184,8 @@ def fetch(
 ) -> None:
     """Fetch files to where the workflow keeps them. Goes on after a failure; exit code 1 if any file could not be had."""
     from scprint2.data.download import fetch_file
-    from scprint2.data.inventory import Inventory
 
-    inventory = Inventory.read(config, scale, registry=registry)
+    inventory = _read_downloads(config, scale, registry=registry)
     wanted = inventory.choose(names=names or (), corpora=corpus or ())
     failures: dict[str, str] = {}
     for file in wanted:
