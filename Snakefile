@@ -27,6 +27,10 @@ include: "rules/table.smk"
 include: "rules/figures.smk"
 
 
+onstart:
+    refuse_incomplete_corpora()
+
+
 rule all:
     default_target: True
     input:

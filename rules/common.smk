@@ -7,10 +7,11 @@ from pathlib import Path
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
 from scprint2 import MODEL_REVISION
 from scprint2.config import overlay, tasks
-from scprint2.data import protein_models, registry
+from scprint2.data import corpora, inventory, protein_models, registry, truths
 
 CONFIG = Path("config")
 NEVER = "(?!)"  # a wildcard constraint that nothing meets
@@ -239,7 +240,7 @@ def dataset_source(wildcards):
     row = DATASETS[wildcards.dataset].to_row()
     return {
         name: row[name]
-        for name in ("name", "organism", "url", "file", "sha256", "bytes")
+        for name in ("name", "organism", "url", "file", "sha256", "bytes", "md5")
     }
 
 
@@ -262,6 +263,50 @@ def dataset_truth(wildcards):
     return (
         f"resources/{wildcards.scale}/truth/{DATASETS[wildcards.dataset].truth}.tsv.gz"
     )
+
+
+def source_origin(wildcards):
+    """What a registry says about where a file comes from that is made into something else, by value."""
+    rows = [*TRUTHS.values(), *(row for row in TESTS.values() if row.is_archive)]
+    row = next(row for row in rows if row.file == wildcards.file).to_row()
+    return {name: row[name] for name in ("file", "url", "sha256", "bytes", "md5")}
+
+
+def dataset_archive(wildcards):
+    """The archive that holds a dataset."""
+    return f"resources/{wildcards.scale}/sources/{DATASETS[wildcards.dataset].file}"
+
+
+def archived_datasets():
+    """A constraint on {dataset}: those that are published as archives."""
+    return "|".join(name for name, row in TESTS.items() if row.is_archive) or NEVER
+
+
+def truth_row(wildcards):
+    """The row of a truth in the registry of truths."""
+    if wildcards.truth not in TRUTHS:
+        raise WorkflowError(
+            f"no network truth {wildcards.truth!r} in {TRUTH_REGISTRY}; known: {sorted(TRUTHS)}"
+        )
+    return TRUTHS[wildcards.truth]
+
+
+def truth_files(wildcards):
+    """The published file of a truth and, where it needs one, the table that translates its names."""
+    row = truth_row(wildcards)
+    files = {"source": row.file} | (
+        {"mapping": TRUTHS[row.mapping].file} if row.mapping else {}
+    )
+    return {
+        name: f"resources/{wildcards.scale}/sources/{file}"
+        for name, file in files.items()
+    }
+
+
+def truth_conversion(wildcards):
+    """How a published network becomes a table of edges, by value."""
+    row = truth_row(wildcards)
+    return {"converter": row.converter, "cutoff": row.cutoff}
 
 
 def folder_file(wildcards):
@@ -287,6 +332,34 @@ def folder_truth(wildcards):
 
 
 # --- corpora and trainings ---
+
+
+def announce_downloads():
+    """Say at planning time what a run downloads, as far as the registries know; once, not in every job."""
+    if SCALE["source"] != "download" or not workflow.is_main_process:
+        return
+    corpora_used = {EXPERIMENTS[name]["data"]["corpus"] for name in VARIANTS}
+    names = {name for corpus in corpora_used for name in CORPORA[corpus]}
+    files = [DATASETS[name].bytes for name in sorted(names.union(TEST_DATASETS))]
+    used = {DATASETS[name].truth for name in TEST_DATASETS}.intersection(TRUTHS)
+    published = {TRUTHS[name].file: TRUTHS[name].bytes for name in used}
+    logger.warning(f"data: {inventory.Total.of(files + list(published.values()))}")
+    for corpus, missing in incomplete_corpora().items():
+        logger.warning(f"corpus {corpus} is incomplete: {missing}")
+
+
+def incomplete_corpora():
+    """The corpora that the chosen variants need and whose listings are not complete, with what is missing."""
+    used = {EXPERIMENTS[name]["data"]["corpus"] for name in VARIANTS}
+    return {name: text for name, text in PARTIAL.items() if name in used}
+
+
+def refuse_incomplete_corpora():
+    """Stop a run, not a plan, whose corpora would be a part of what they are called."""
+    missing = incomplete_corpora()
+    if missing and workflow.is_main_process:
+        lines = "; ".join(f"{name} ({text})" for name, text in missing.items())
+        raise WorkflowError(f"corpora are incomplete: {lines}")
 
 
 def corpus_organisms(wildcards):
@@ -464,13 +537,22 @@ def model_folders(wildcards):
 
 SCALE = overlay.read_scale(CONFIG, config["scale"])
 DATA = data_folder()
-DATASETS = registry.read_registry(registry_path("datasets.tsv", SCALE["registry"]))
+TESTS = registry.read_registry(registry_path("datasets.tsv", SCALE["registry"]))
+WORDS = {name: row.roles for name, row in TESTS.items()}
+RESOLVED = corpora.resolve_corpora(
+    SCALE["corpora"],
+    TESTS,
+    folder=CONFIG / inventory.MANIFESTS,
+    where=f"scale {config['scale']}",
+)
+DATASETS, CORPORA, PARTIAL = RESOLVED.datasets, RESOLVED.corpora, RESOLVED.partial
+ROLES = overlay.assign_datasets(SCALE["roles"], WORDS, where=config["scale"])
+TRUTH_REGISTRY = str(Path(SCALE["registry"]).with_name(inventory.TRUTHS))
+TRUTHS = truths.read_truths(TRUTH_REGISTRY)
+CHECKSUMS = str(CONFIG / inventory.CHECKSUMS)
 ORGANISMS = registry.read_organisms(registry_path("organisms.tsv", SCALE["organisms"]))
 PROTEIN_MODELS = protein_models.read_protein_models(CONFIG / "protein_models.tsv")
 SIMULATION = simulation_settings()
-WORDS = {name: row.roles for name, row in DATASETS.items()}
-CORPORA = overlay.assign_datasets(SCALE["corpora"], WORDS, where=config["scale"])
-ROLES = overlay.assign_datasets(SCALE["roles"], WORDS, where=config["scale"])
 
 EXPERIMENTS = resolve_variants()
 VARIANTS = selected_variants()
@@ -485,6 +567,7 @@ BASELINES = {
 }
 BASELINE_CORPUS = EXPERIMENTS["base"]["data"]["corpus"]
 TEST_DATASETS = sorted({job.dataset for job in JOBS})
+announce_downloads()
 
 MODEL_ROWS = "|".join(VARIANTS)
 BASELINE_ROWS = "|".join(BASELINES) or NEVER
@@ -497,6 +580,7 @@ wildcard_constraints:
     variant=f"{MODEL_ROWS}|{BASELINE_ROWS}",
     seed=r"\d+",
     task="|".join(TASKS),
-    dataset="|".join(DATASETS),
+    dataset=registry.NAME.pattern,  # not the names themselves: there may be 26,000
+    truth=registry.TRUTH.pattern,
     organism="|".join(map(organism_name, ORGANISMS)),
     corpus="|".join(CORPORA),

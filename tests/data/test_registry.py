@@ -25,6 +25,11 @@ def test_a_row_is_read_with_its_lists_split_and_what_is_missing_empty(tmp_path):
     assert (dataset.batch_key, dataset.layers, dataset.sha256) == ("", (), "")
 
 
+@pytest.mark.parametrize(("file", "archive"), [("a.h5ad", False), ("", False), ("a.zip", True), ("a_RAW.tar", True)])
+def test_archives_are_known_by_their_ending(file, archive):
+    assert Dataset("a", "NCBITaxon:9606", file=file).is_archive == archive
+
+
 def test_a_dataset_survives_the_way_through_text():
     dataset = Dataset(
         "a",
@@ -41,6 +46,7 @@ def test_a_dataset_survives_the_way_through_text():
         "hash>=0.9",
         ("lung",),
         "t",
+        "b" * 32,
     )
     assert Dataset.from_row(dataset.to_row()) == dataset
 
@@ -119,9 +125,8 @@ def test_every_registry_of_this_project_is_valid_and_its_organisms_are_described
     assert {dataset.organism for dataset in datasets.values()} <= set(organisms)
 
 
-@pytest.mark.parametrize("folder", ["config", "config/pocket"])
-def test_no_test_dataset_is_in_a_corpus_by_role_file_or_url(folder):
-    datasets = read_registry(ROOT / folder / "datasets.tsv").values()
+def test_no_test_dataset_is_in_a_corpus_by_role_file_or_url():
+    datasets = read_registry(ROOT / "config/pocket/datasets.tsv").values()
     corpus = {source for dataset in datasets if "curated" in dataset.roles for source in (dataset.file, *dataset.url)}
     tests = {
         source for dataset in datasets if "curated" not in dataset.roles for source in (dataset.file, *dataset.url)

@@ -1,6 +1,5 @@
 """What would run: for each scale, with each profile, and after changes that do or do not change a value."""
 
-import csv
 import json
 import re
 from pathlib import Path
@@ -9,6 +8,7 @@ import jsonschema
 import pytest
 import yaml
 
+from scprint2.data.inventory import Inventory
 from tests.workflow.project import ROOT, SETTINGS, Project, add_tiny_scale
 
 TARGET = "results/table1.csv"
@@ -32,9 +32,10 @@ def test_slurm_profile_plans_the_papers_scale_also_beside_config_of_the_user(pro
     paper = project.plan(TARGET, "--config", "mirror=somewhere", profile="profiles/slurm")
     assert paper["predict"] > paper["pretrain"] > 0
     assert "predict_and_evaluate" not in paper
-    with (ROOT / "config/datasets.tsv").open() as file:
-        rows = list(csv.reader((line for line in file if line[0] != "#"), delimiter="\t"))
-    assert paper["download_dataset"] == len(rows) - 1
+    inventory = Inventory.read(ROOT / "config", "paper")
+    wanted = inventory.choose()
+    assert paper["download_dataset"] == sum(file.kind == "dataset" for file in wanted)
+    assert paper["download_source"] == paper["convert_truth"] == sum(file.kind == "truth" for file in wanted) == 2
 
 
 def test_local_profile_plans_the_scale_that_the_user_asks_for(project):
