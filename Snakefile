@@ -24,6 +24,7 @@ include: "rules/corpus.smk"
 include: "rules/pretrain.smk"
 include: "rules/gymnasium.smk"
 include: "rules/table.smk"
+include: "rules/claims.smk"
 include: "rules/figures.smk"
 
 
@@ -41,6 +42,8 @@ rule all:
         "results/table1.pdf",
         "results/table1_vs_paper.csv",
         "results/table1_vs_paper.html",
+        "results/claims.csv",
+        "results/claims.html",
         expand(
             "results/figures/{figure}.{form}",
             figure=["heat_map", "learning_curves"],

@@ -526,6 +526,15 @@ def table_columns():
     }
 
 
+def claimed_experiments(wildcards):
+    """What the claims ledger looks for settings in, by value: experiments at the paper's scale, or that scale itself."""
+    claims = overlay.read_yaml(CONFIG / "paper" / "claims.yaml")["claims"]
+    names = {
+        claim["test"]["of"] for claim in claims if claim["test"]["kind"] == "setting"
+    }
+    return {name: overlay.read_paper_settings(CONFIG, name) for name in sorted(names)}
+
+
 def model_folders(wildcards):
     """Every trained model."""
     return [

@@ -1,0 +1,383 @@
+"""What our results say about each claim of the paper: an interval for each number, held against the range that it names."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from math import inf
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from scprint2.claims import (
+    Claim,
+    Difference,
+    Ledger,
+    Missing,
+    Setting,
+    Untestable,
+    Value,
+    find_setting,
+    printed_cells,
+    printed_spread,
+)
+from scprint2.config.overlay import PAPER_SCALE
+from scprint2.stats import CONFIDENCE, Interval, Spread, mean_interval, pool_spread, prediction_interval
+from scprint2.table_cells import BASE, BASELINE, COST, Cell, Cells, Column, Row, make_cells
+
+REPRODUCED, CONTRADICTED, UNDECIDED = "reproduced", "contradicted", "undecided"
+NOT_YET, NOT_HERE, NEVER = "not tested yet", "not testable at this scale", "not testable"
+SAME_SETTING, OTHER_SETTING = "same setting", "other setting"
+VERDICTS = (REPRODUCED, CONTRADICTED, UNDECIDED, NOT_YET, NOT_HERE, NEVER, SAME_SETTING, OTHER_SETTING)
+SHOWN: Mapping[str, str] = {  # what a scale that is no evidence may say of a direction
+    REPRODUCED: "same direction here, no evidence",
+    CONTRADICTED: "opposite direction here, no evidence",
+    UNDECIDED: "no direction can be told here",
+    NOT_YET: "was not run here",
+}
+WHY_NOT: Mapping[str, str] = {
+    "mini": "Simulated cells and a tiny model trained for a minute say nothing about the paper's cells and model.",
+    "pocket": "A small model trained for minutes on small datasets is neither the paper's model nor its data.",
+}
+MAGNITUDE = "A magnitude belongs to its model and data."
+KEYS = (
+    *("claim", "section", "place", "quote", "verdict", "here", "reason", "scale"),
+    *("row", "against", "measure", "ours", "low", "high", "seeds", "wanted", "finding", "paper", "remark"),
+)
+
+Finding = Literal["reproduced", "contradicted", "undecided", "not tested yet"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One number of ours and the range that the claim names for it.
+
+    Attributes
+    ----------
+    ours
+        A mean over seeds, or a difference of two; a setting's value.
+    interval
+        At 95 % for all numbers of a claim together (Bonferroni).
+    paper
+        The paper's own numbers, and whether they are as it claims.
+    """
+
+    row: str
+    against: str
+    measure: str
+    finding: str
+    ours: Any = None
+    interval: Interval | None = None
+    seeds: str = ""
+    wanted: str = ""
+    paper: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A claim with its verdict on the paper, and what this scale shows where it is no evidence."""
+
+    claim: Claim
+    verdict: str
+    here: str = ""
+    reason: str = ""
+    outcomes: tuple[Outcome, ...] = field(default=())
+
+
+@dataclass(frozen=True)
+class Results:
+    """What claims are held against.
+
+    Attributes
+    ----------
+    pooled
+        Spread over seeds of each measure, pooled over the rows that were trained.
+    experiments
+        What `Setting.of` names, at the paper's scale.
+    cells, spread
+        The numbers of the paper's Table 1, and the spread of base that it prints.
+    """
+
+    scale: str
+    ours: Cells
+    pooled: Mapping[str, Spread | None]
+    seeds: Mapping[str, int]
+    baselines: frozenset[str]
+    experiments: Mapping[str, Mapping[str, Any]]
+    cells: Mapping[str, float]
+    spread: Mapping[str, float]
+
+
+def read_long(path: str | Path) -> pd.DataFrame:
+    """Read `table1_long.csv`, with NaN for a missing value and empty text for missing words."""
+    return pd.read_csv(path, keep_default_na=False, na_values={"value": [""], "seconds": [""]})
+
+
+def read_results(
+    long: pd.DataFrame,
+    ledger: Ledger,
+    *,
+    columns: Mapping[str, Mapping[str, Any]],
+    roles: Mapping[str, Sequence[str]],
+    experiments: Mapping[str, Mapping[str, Any]],
+    paper: pd.DataFrame,
+) -> Results:
+    """Put together what the ledger asks for.
+
+    Parameters
+    ----------
+    long
+        `table1_long.csv` as `read_long` reads it.
+    columns
+        Columns of Table 1 to `task, datasets, metric`.
+    roles
+        Roles to the datasets of this scale.
+    paper
+        The printed table as `scprint2.paper.read_paper` reads it.
+
+    Raises
+    ------
+    ValueError
+        If the table holds several scales.
+    """
+    scales = sorted(set(long["scale"]))
+    if len(scales) != 1:
+        raise ValueError(f"the table holds the scales {scales}; claims are judged at one")
+    lines = [dict(zip(long.columns, line, strict=True)) for line in long.itertuples(index=False, name=None)]
+    records = {(line["variant"], line["seed"], line["task"], line["dataset"], line["metric"]): line for line in lines}
+    rows = _read_rows(lines)
+    sources = {name: _source(name, columns=columns, roles=roles) for name in _measures(ledger)}
+    ours = make_cells(rows, sources, scores=records, costs={})
+    return Results(
+        scale=scales[0],
+        ours=ours,
+        pooled={
+            name: pool_spread(ours[row.variant, name].values for row in rows if row.section != BASELINE)
+            for name in sources
+        },
+        seeds={row.variant: len(row.seeds) for row in rows},
+        baselines=frozenset(row.variant for row in rows if row.section == BASELINE),
+        experiments=experiments,
+        cells=printed_cells(paper),
+        spread=printed_spread(paper),
+    )
+
+
+def judge_claims(ledger: Ledger, results: Results) -> list[Judged]:
+    """Judge every claim, in the ledger's order."""
+    return [judge_claim(claim, results) for claim in ledger.claims]
+
+
+def judge_claim(claim: Claim, results: Results) -> Judged:
+    """Judge one claim.
+
+    An interval that lies wholly in the range that the claim names reproduces it, one wholly outside contradicts it, and any other
+    leaves it undecided. Only the paper's scale gives a verdict on the paper.
+    """
+    test = claim.test
+    match test:
+        case Missing():
+            return Judged(claim, NOT_YET, reason=f"Missing: {test.needs}")
+        case Untestable():
+            return Judged(claim, NEVER, reason=test.why)
+        case Setting():
+            outcomes = tuple(_settings(test, results))
+            other = any(outcome.finding == OTHER_SETTING for outcome in outcomes)
+            return Judged(claim, OTHER_SETTING if other else SAME_SETTING, outcomes=outcomes)
+        case Value():
+            outcomes = (_value(test, results),)
+            if results.scale != PAPER_SCALE:
+                return Judged(claim, NOT_HERE, reason=f"{MAGNITUDE} {_why_not(results.scale)}", outcomes=outcomes)
+            finding = outcomes[0].finding
+        case Difference():
+            outcomes = tuple(_differences(test, results))
+            finding = combine([outcome.finding for outcome in outcomes], agree=test.agree)
+            if results.scale != PAPER_SCALE:
+                here = SHOWN[finding] if results.scale in test.also_at else ""
+                return Judged(claim, NOT_HERE, here=here, reason=_why_not(results.scale), outcomes=outcomes)
+    return Judged(claim, finding, reason=_explain(finding, outcomes), outcomes=outcomes)
+
+
+def combine(findings: Sequence[str], *, agree: Literal["all", "most"]) -> str:
+    """One finding for several: a claim about all falls with one, a claim about most with half."""
+    count = {finding: list(findings).count(finding) for finding in (REPRODUCED, CONTRADICTED, NOT_YET)}
+    total = len(findings)
+    if agree == "all":
+        needed, fatal = total, 1
+    else:
+        needed, fatal = total // 2 + 1, (total + 1) // 2
+    if count[CONTRADICTED] >= fatal:
+        return CONTRADICTED
+    if count[REPRODUCED] >= needed:
+        return REPRODUCED
+    return NOT_YET if count[NOT_YET] else UNDECIDED
+
+
+def find(interval: Interval, wanted: Interval) -> Finding:
+    """Hold an interval against the range that a claim names."""
+    if wanted.low < interval.low and interval.high < wanted.high:
+        return REPRODUCED
+    return CONTRADICTED if interval.high < wanted.low or interval.low > wanted.high else UNDECIDED
+
+
+def to_frame(judged: Sequence[Judged], *, scale: str) -> pd.DataFrame:
+    """One line for each number of each claim, and one for a claim that has none."""
+    lines = []
+    for entry in judged:
+        claim = entry.claim
+        head = {"claim": claim.id, "section": claim.section, "place": claim.place, "quote": claim.quote}
+        head |= {"verdict": entry.verdict, "here": entry.here, "scale": scale, "remark": claim.remark}
+        for outcome in entry.outcomes or (None,):
+            line: dict[str, Any] = {**head, "reason": entry.reason}
+            if outcome is not None:
+                line |= {key: getattr(outcome, key) for key in ("row", "against", "measure", "ours", "seeds")}
+                line |= {key: getattr(outcome, key) for key in ("wanted", "finding", "paper")}
+                line["reason"] = outcome.reason or entry.reason
+                if outcome.interval:
+                    line |= {"low": outcome.interval.low, "high": outcome.interval.high}
+            lines.append(line)
+    return pd.DataFrame(lines, columns=pd.Index(KEYS))
+
+
+def _read_rows(lines: Sequence[Mapping[str, Any]]) -> list[Row]:
+    """The rows of the table, in its order, with the seeds that were run."""
+    sections: dict[str, tuple[str, str]] = {}
+    seeds: dict[str, set[int]] = {}
+    for line in lines:
+        sections[line["variant"]] = (line["section"], line["name"])
+        seeds.setdefault(line["variant"], set()).add(line["seed"])
+    return [
+        Row(variant, section, name, BASE, tuple(sorted(seeds[variant])), None, "")
+        for variant, (section, name) in sections.items()
+    ]
+
+
+def _measures(ledger: Ledger) -> list[str]:
+    """Every measure that a claim asks for, once."""
+    names: list[str] = []
+    for test in (claim.test for claim in ledger.claims):
+        if isinstance(test, Difference):
+            names += test.measures
+        elif isinstance(test, Value):
+            names.append(test.measure)
+    return list(dict.fromkeys(names))
+
+
+def _source(measure: str, *, columns: Mapping[str, Mapping[str, Any]], roles: Mapping[str, Sequence[str]]) -> Column:
+    """Where a measure stands in the long table."""
+    if measure == COST:
+        return Column("cost", ("",), COST)
+    if measure in columns:
+        column = columns[measure]
+        return Column(column["task"], tuple(column["datasets"]), column["metric"])
+    task, role, metric = measure.split("/")
+    return Column(task, tuple(roles[role]), metric)
+
+
+def _settings(test: Setting, results: Results) -> Iterator[Outcome]:
+    for path, stated in test.values.items():
+        value = find_setting(results.experiments[test.of], path)
+        finding = SAME_SETTING if value == stated else OTHER_SETTING
+        yield Outcome(test.of, "", path, finding, ours=value, wanted=str(stated))
+
+
+def _value(test: Value, results: Results) -> Outcome:
+    wanted = Interval(test.value - test.tolerance, test.value + test.tolerance)
+    known = {
+        "wanted": f"{wanted.low:.4g} to {wanted.high:.4g}",
+        "paper": f"{test.value:g}",
+        "seeds": str(results.seeds.get(test.row, 0)),
+    }
+    cell = results.ours.get((test.row, test.measure))
+    fault = _fault(test.row, cell)
+    if fault or cell is None:
+        return Outcome(test.row, "", test.measure, NOT_YET, reason=fault, **known)
+    try:
+        interval = mean_interval(cell.values, pooled=results.pooled[test.measure])
+    except ValueError as error:
+        return Outcome(test.row, "", test.measure, NOT_YET, ours=cell.mean, reason=str(error), **known)
+    return Outcome(test.row, "", test.measure, find(interval, wanted), cell.mean, interval, **known)
+
+
+def _differences(test: Difference, results: Results) -> Iterator[Outcome]:
+    pairs = list(product(test.measures, test.rows, test.against))
+    confidence = 1 - (1 - CONFIDENCE) / len(pairs)
+    for measure, row, against in pairs:
+        wanted = _range(test.direction, margin=results.spread.get(measure, 0.0))
+        known = {
+            "wanted": _describe(wanted),
+            "paper": _read_paper(row, against, measure, direction=test.direction, results=results),
+            "seeds": f"{results.seeds.get(row, 0)} and {results.seeds.get(against, 0)}",
+        }
+        own, other = (results.ours.get((name, measure)) for name in (row, against))
+        fault = _fault(row, own) or _fault(against, other)
+        if fault or own is None or other is None:
+            yield Outcome(row, against, measure, NOT_YET, reason=fault, **known)
+            continue
+        difference = float(np.mean(own.values) - np.mean(other.values))
+        # The spread is that of a training: where one of the two is a baseline, the other one's is taken.
+        anchor, rest = (own, other) if against in results.baselines else (other, own)
+        try:
+            of_anchor = prediction_interval(
+                anchor.values, seeds=len(rest.values), pooled=results.pooled[measure], confidence=confidence
+            )
+        except ValueError as error:
+            yield Outcome(row, against, measure, NOT_YET, ours=difference, reason=str(error), **known)
+            continue
+        half = (of_anchor.high - of_anchor.low) / 2
+        interval = Interval(difference - half, difference + half)
+        yield Outcome(row, against, measure, find(interval, wanted), difference, interval, **known)
+
+
+def _range(direction: str, *, margin: float) -> Interval:
+    """Where a difference lies if the paper is right."""
+    ranges = {
+        "above": Interval(0, inf),
+        "below": Interval(-inf, 0),
+        "same": Interval(-margin, margin),
+        "not_above": Interval(-inf, margin),
+        "not_below": Interval(-margin, inf),
+    }
+    return ranges[direction]
+
+
+def _describe(wanted: Interval) -> str:
+    """A range of differences in words."""
+    if wanted.high == inf:
+        return f"above {wanted.low:g}"
+    return f"below {wanted.high:g}" if wanted.low == -inf else f"{wanted.low:g} to {wanted.high:g}"
+
+
+def _read_paper(row: str, against: str, measure: str, *, direction: str, results: Results) -> str:
+    """What the paper's own Table 1 prints for both, and whether the difference, beyond the spread of base, is as it claims."""
+    own, other = (results.cells.get(f"{name}/{measure}") for name in (row, against))
+    shown = " against ".join("blank" if number is None else f"{number:g}" for number in (own, other))
+    if own is None and other is None:
+        return ""
+    if own is None or other is None:
+        return shown
+    spread = results.spread.get(measure, 0.0)
+    difference = own - other
+    word = "above" if difference > spread else "below" if difference < -spread else "same"
+    wanted = {"not_above": ("same", "below"), "not_below": ("same", "above")}.get(direction, (direction,))
+    return f"{shown}: {'as claimed' if word in wanted else 'not as claimed'}"
+
+
+def _fault(name: str, cell: Cell | None) -> str:
+    """Why a row has no value; nothing if it has one."""
+    if cell is None:
+        return f"the row {name!r} is not in this table"
+    return "" if cell.values else f"{name}: {cell.reason}"
+
+
+def _why_not(scale: str) -> str:
+    return WHY_NOT.get(scale, f"The scale {scale!r} is a test of the workflow.")
+
+
+def _explain(finding: str, outcomes: Sequence[Outcome]) -> str:
+    """Why the paper's scale gave no answer."""
+    if finding == NOT_YET:
+        return "Missing: " + "; ".join(dict.fromkeys(outcome.reason for outcome in outcomes if outcome.reason))
+    return "Some interval reaches beyond the range that the claim names." if finding == UNDECIDED else ""
