@@ -92,7 +92,7 @@ def state_of(verdict: str) -> str:
 def _worth(scale: str) -> str:
     if scale == PAPER_SCALE:
         return (
-            "Verdicts are at 95 % for each claim, not for all claims together: about one in twenty may be due to chance. They "
+            "Intervals are at 95 % for each claim, not for all claims together, so that some verdicts may be due to chance. They "
             "hold for this re-implementation, its data and its number of seeds."
         )
     why = WHY_NOT.get(scale, f"The scale {scale!r} is a test of the workflow.")
@@ -140,7 +140,7 @@ def _line(outcome: Outcome) -> Line:
         names.append(f"{outcome.row} − {outcome.against}")
     ours = _show(outcome.ours)
     if outcome.interval:
-        ours += f" ({_show(outcome.interval.low)} to {_show(outcome.interval.high)}; seeds: {outcome.seeds})"
+        ours += f" ({_show(outcome.interval.low)} to {_show(outcome.interval.high)}), n = {outcome.seeds}"
     setting = outcome.finding == SAME_SETTING or not outcome.seeds
     return Line(
         what=": ".join(names),
@@ -158,4 +158,6 @@ def _show(value: Any) -> str:
         return ", ".join(f"{name} {_show(part)}" for name, part in value.items())
     if isinstance(value, list):
         return ", ".join(map(_show, value))
-    return "–" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:.4g}".replace("-", "−")
+    return "–" if value is None else str(value)

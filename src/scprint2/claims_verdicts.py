@@ -1,5 +1,6 @@
 """What our results say about each claim of the paper: an interval for each number, held against the range that it names."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
@@ -30,12 +31,20 @@ REPRODUCED, CONTRADICTED, UNDECIDED = "reproduced", "contradicted", "undecided"
 NOT_YET, NOT_HERE, NEVER = "not tested yet", "not testable at this scale", "not testable"
 SAME_SETTING, OTHER_SETTING = "same setting", "other setting"
 VERDICTS = (REPRODUCED, CONTRADICTED, UNDECIDED, NOT_YET, NOT_HERE, NEVER, SAME_SETTING, OTHER_SETTING)
-SHOWN: Mapping[str, str] = {  # what a scale that is no evidence may say of a direction
-    REPRODUCED: "same direction here, no evidence",
-    CONTRADICTED: "opposite direction here, no evidence",
-    UNDECIDED: "no direction can be told here",
-    NOT_YET: "was not run here",
+IN_RANGE, OUTSIDE, ACROSS, NO_NUMBER = "in range", "outside", "partly in range", "no number"  # what an interval says
+VERDICT_OF: Mapping[str, str] = {  # at the paper's scale
+    IN_RANGE: REPRODUCED,
+    OUTSIDE: CONTRADICTED,
+    ACROSS: UNDECIDED,
+    NO_NUMBER: NOT_YET,
 }
+SHOWN: Mapping[str, str] = {  # what a scale that is no evidence may say of a direction
+    IN_RANGE: "same direction here, no evidence",
+    OUTSIDE: "opposite direction here, no evidence",
+    ACROSS: "no direction can be told here",
+    NO_NUMBER: "was not run here",
+}
+NOT_SHOWN = "its direction means nothing here"
 WHY_NOT: Mapping[str, str] = {
     "mini": "Simulated cells and a tiny model trained for a minute say nothing about the paper's cells and model.",
     "pocket": "A small model trained for minutes on small datasets is neither the paper's model nor its data.",
@@ -45,8 +54,6 @@ KEYS = (
     *("claim", "section", "place", "quote", "verdict", "here", "reason", "scale"),
     *("row", "against", "measure", "ours", "low", "high", "seeds", "wanted", "finding", "paper", "remark"),
 )
-
-Finding = Literal["reproduced", "contradicted", "undecided", "not tested yet"]
 
 
 @dataclass(frozen=True)
@@ -195,31 +202,27 @@ def judge_claim(claim: Claim, results: Results) -> Judged:
             outcomes = tuple(_differences(test, results))
             finding = combine([outcome.finding for outcome in outcomes], agree=test.agree)
             if results.scale != PAPER_SCALE:
-                here = SHOWN[finding] if results.scale in test.also_at else ""
+                here = SHOWN[finding] if results.scale in test.also_at else NOT_SHOWN
                 return Judged(claim, NOT_HERE, here=here, reason=_why_not(results.scale), outcomes=outcomes)
-    return Judged(claim, finding, reason=_explain(finding, outcomes), outcomes=outcomes)
+    return Judged(claim, VERDICT_OF[finding], reason=_explain(finding, outcomes), outcomes=outcomes)
 
 
 def combine(findings: Sequence[str], *, agree: Literal["all", "most"]) -> str:
     """One finding for several: a claim about all falls with one, a claim about most with half."""
-    count = {finding: list(findings).count(finding) for finding in (REPRODUCED, CONTRADICTED, NOT_YET)}
-    total = len(findings)
-    if agree == "all":
-        needed, fatal = total, 1
-    else:
-        needed, fatal = total // 2 + 1, (total + 1) // 2
-    if count[CONTRADICTED] >= fatal:
-        return CONTRADICTED
-    if count[REPRODUCED] >= needed:
-        return REPRODUCED
-    return NOT_YET if count[NOT_YET] else UNDECIDED
+    count = Counter(findings)
+    needed, fatal = (len(findings), 1) if agree == "all" else (len(findings) // 2 + 1, (len(findings) + 1) // 2)
+    if count[OUTSIDE] >= fatal:
+        return OUTSIDE
+    if count[IN_RANGE] >= needed:
+        return IN_RANGE
+    return NO_NUMBER if count[NO_NUMBER] else ACROSS
 
 
-def find(interval: Interval, wanted: Interval) -> Finding:
+def find(interval: Interval, wanted: Interval) -> str:
     """Hold an interval against the range that a claim names."""
     if wanted.low < interval.low and interval.high < wanted.high:
-        return REPRODUCED
-    return CONTRADICTED if interval.high < wanted.low or interval.low > wanted.high else UNDECIDED
+        return IN_RANGE
+    return OUTSIDE if interval.high < wanted.low or interval.low > wanted.high else ACROSS
 
 
 def to_frame(judged: Sequence[Judged], *, scale: str) -> pd.DataFrame:
@@ -293,11 +296,11 @@ def _value(test: Value, results: Results) -> Outcome:
     cell = results.ours.get((test.row, test.measure))
     fault = _fault(test.row, cell)
     if fault or cell is None:
-        return Outcome(test.row, "", test.measure, NOT_YET, reason=fault, **known)
+        return Outcome(test.row, "", test.measure, NO_NUMBER, reason=fault, **known)
     try:
         interval = mean_interval(cell.values, pooled=results.pooled[test.measure])
     except ValueError as error:
-        return Outcome(test.row, "", test.measure, NOT_YET, ours=cell.mean, reason=str(error), **known)
+        return Outcome(test.row, "", test.measure, NO_NUMBER, ours=cell.mean, reason=str(error), **known)
     return Outcome(test.row, "", test.measure, find(interval, wanted), cell.mean, interval, **known)
 
 
@@ -314,7 +317,7 @@ def _differences(test: Difference, results: Results) -> Iterator[Outcome]:
         own, other = (results.ours.get((name, measure)) for name in (row, against))
         fault = _fault(row, own) or _fault(against, other)
         if fault or own is None or other is None:
-            yield Outcome(row, against, measure, NOT_YET, reason=fault, **known)
+            yield Outcome(row, against, measure, NO_NUMBER, reason=fault, **known)
             continue
         difference = float(np.mean(own.values) - np.mean(other.values))
         # The spread is that of a training: where one of the two is a baseline, the other one's is taken.
@@ -324,7 +327,7 @@ def _differences(test: Difference, results: Results) -> Iterator[Outcome]:
                 anchor.values, seeds=len(rest.values), pooled=results.pooled[measure], confidence=confidence
             )
         except ValueError as error:
-            yield Outcome(row, against, measure, NOT_YET, ours=difference, reason=str(error), **known)
+            yield Outcome(row, against, measure, NO_NUMBER, ours=difference, reason=str(error), **known)
             continue
         half = (of_anchor.high - of_anchor.low) / 2
         interval = Interval(difference - half, difference + half)
@@ -334,8 +337,8 @@ def _differences(test: Difference, results: Results) -> Iterator[Outcome]:
 def _range(direction: str, *, margin: float) -> Interval:
     """Where a difference lies if the paper is right."""
     ranges = {
-        "above": Interval(0, inf),
-        "below": Interval(-inf, 0),
+        "above": Interval(0.0, inf),
+        "below": Interval(-inf, 0.0),
         "same": Interval(-margin, margin),
         "not_above": Interval(-inf, margin),
         "not_below": Interval(-margin, inf),
@@ -378,6 +381,6 @@ def _why_not(scale: str) -> str:
 
 def _explain(finding: str, outcomes: Sequence[Outcome]) -> str:
     """Why the paper's scale gave no answer."""
-    if finding == NOT_YET:
+    if finding == NO_NUMBER:
         return "Missing: " + "; ".join(dict.fromkeys(outcome.reason for outcome in outcomes if outcome.reason))
-    return "Some interval reaches beyond the range that the claim names." if finding == UNDECIDED else ""
+    return "Some interval reaches beyond the range that the claim names." if finding == ACROSS else ""

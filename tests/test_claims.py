@@ -1,0 +1,121 @@
+import shutil
+
+import pytest
+import yaml
+
+from scprint2.claims import Claim, Difference, Ledger, Setting, find_setting, read_ledger
+from scprint2.config.overlay import read_paper_settings
+from tests.helpers import CONFIG
+
+SHIPPED = yaml.safe_load((CONFIG / "paper" / "claims.yaml").read_text())
+
+
+@pytest.fixture(scope="module")
+def ledger() -> Ledger:
+    return read_ledger(CONFIG)
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Write a ledger of one claim beside a copy of the configuration, and return the folder of that."""
+
+    def write_claim(**changes) -> str:
+        test = {"kind": "difference", "rows": ["denoising"], "against": ["base"], "measures": ["denoise"]}
+        test |= {"direction": "above", "agree": "all", "also_at": ["mini"]}
+        claim = {"id": "one", "section": "a", "place": "Results 1", "quote": "21 against 2.5", "test": test}
+        shutil.copytree(CONFIG, tmp_path / "config")
+        test |= changes.pop("test", {})
+        text = yaml.safe_dump({"sections": {"a": "A"}, "claims": [claim | changes]})
+        (tmp_path / "config/paper/claims.yaml").write_text(text)
+        return tmp_path / "config"
+
+    return write_claim
+
+
+def test_the_shipped_ledger_names_only_what_is_there_and_repeats_the_printed_table(ledger):
+    """Reading it checks every row, measure, setting and number of Table 1 against the configuration."""
+    assert len(ledger.claims) >= 60
+    assert {claim.section for claim in ledger.claims} == set(ledger.sections)
+    kinds = {claim.test.kind for claim in ledger.claims}
+    assert kinds == {"difference", "value", "setting", "missing", "untestable"}
+
+
+def test_every_setting_that_is_not_the_papers_says_why(ledger):
+    for claim in ledger.claims:
+        if isinstance(claim.test, Setting):
+            tree = read_paper_settings(CONFIG, claim.test.of)
+            same = all(find_setting(tree, path) == value for path, value in claim.test.values.items())
+            assert same or claim.remark, claim.id
+
+
+def test_sections_stand_together_in_their_order(ledger):
+    order = list(ledger.sections)
+    places = [order.index(claim.section) for claim in ledger.claims]
+    assert places == sorted(places)
+
+
+def test_a_ledger_of_one_claim_is_read(write):
+    claim = read_ledger(write(numbers=[21], printed={"denoising/denoise": 21, "base/denoise": 2.5})).claims[0]
+    assert isinstance(claim, Claim)
+    assert isinstance(claim.test, Difference)
+    assert claim.test.measures == ["denoise"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"test": {"measures": ["denoize"]}}, r"no measures \['denoize'\]; known are the columns"),
+        ({"test": {"measures": ["embed/lung/scib_bioo"]}}, "no measures"),
+        ({"test": {"measures": ["embed/denoise/scib_bio"]}}, "no measures"),
+        ({"test": {"rows": ["denoisng"]}}, r"no rows \['denoisng'\]; known"),
+        ({"test": {"against": ["magik"]}}, r"no rows \['magik'\]"),
+        ({"test": {"direction": "higher"}}, "direction"),
+        ({"test": {"also_at": ["paper"]}}, "also_at"),
+        ({"test": {"rows": []}}, "at least 1 item"),
+        ({"test": {"tolerence": 1}}, "Extra inputs"),
+        ({"test": {"direction": "same", "measures": ["gpu_min_per_epoch"]}}, "needs the paper's spread of base"),
+        ({"test": {"kind": "guess"}}, "guess"),
+        ({"section": "b"}, r"no sections \['b'\]"),
+        ({"numbers": ["21"]}, "valid number"),
+        ({"numbers": [22]}, r"the numbers \[22.0\] do not stand in its quotation"),
+        ({"quote": ""}, "at least 1 character"),
+        ({"printed": {"denoising/denoise": 2.5}}, "2.5 for denoising/denoise, config/paper/table1.csv says 21"),
+        ({"printed": {"denoising/ct_lung": 21}}, "config/paper/table1.csv says nothing"),
+    ],
+)
+def test_a_mistake_is_refused_and_named(write, changes, message):
+    with pytest.raises(ValueError, match=message):
+        read_ledger(write(**changes))
+
+
+def test_a_value_that_is_not_the_printed_one_is_refused(tmp_path):
+    shutil.copytree(CONFIG, tmp_path / "config")
+    claims = [claim for claim in SHIPPED["claims"] if claim["id"] == "gnn_denoise"]
+    claims[0]["test"] = claims[0]["test"] | {"value": 45}
+    (tmp_path / "config/paper/claims.yaml").write_text(yaml.safe_dump(SHIPPED | {"claims": claims}))
+    with pytest.raises(ValueError, match=r"45\.0 for gnn/denoise, config/paper/table1\.csv says 44"):
+        read_ledger(tmp_path / "config")
+
+
+@pytest.mark.parametrize(
+    ("of", "path", "message"),
+    [("bass", "training.epochs", "no row 'bass'"), ("base", "training.epoch", "no setting 'training.epoch'")],
+)
+def test_a_setting_that_is_not_there_is_refused(write, of, path, message):
+    folder = write()
+    text = yaml.safe_load((folder / "paper/claims.yaml").read_text())
+    text["claims"][0]["test"] = {"kind": "setting", "of": of, "values": {path: 20}}
+    (folder / "paper/claims.yaml").write_text(yaml.safe_dump(text))
+    with pytest.raises(ValueError, match=message):
+        read_ledger(folder)
+
+
+def test_two_claims_of_one_id_are_refused():
+    claim = SHIPPED["claims"][0]
+    with pytest.raises(ValueError, match=r"\['corpus_size'\] are there twice"):
+        Ledger.model_validate({"sections": SHIPPED["sections"], "claims": [claim, claim]})
+
+
+def test_thousands_are_read_and_hyphens_before_words_are_no_minus():
+    claim = next(claim for claim in SHIPPED["claims"] if claim["id"] == "base_training")
+    assert Claim.model_validate(claim).numbers == [20, 20000, 64]
