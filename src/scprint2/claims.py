@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field, ValidationError, model_validator
 from scprint2.config.node import Node
 from scprint2.config.overlay import PAPER_SCALE, SCALE, list_variants, read_paper_settings, read_yaml
 from scprint2.config.tasks import list_baselines, read_tasks
-from scprint2.paper import read_paper
+from scprint2.paper import NOT_RUN, UNPRINTED, read_paper
 from scprint2.table_cells import BASE, COST
 
 WITHIN_MARGIN = ("same", "not_above", "not_below")  # directions that need to know how little is nothing
@@ -148,12 +148,12 @@ class Ledger(Entry):
 
 
 def read_ledger(config: str | Path) -> Ledger:
-    """Read `<config>/paper/claims.yaml` and hold every name and every number of Table 1 in it against the configuration.
+    """Read `<config>/paper/claims.yaml` and hold its measures, settings and numbers of Table 1 against the configuration.
 
     Raises
     ------
     ValueError
-        If the form is wrong, a row, measure or setting is not there, or a number of Table 1 is not the printed one.
+        If the form is wrong, a measure or setting is not there, or a number of Table 1 is not the printed one.
     """
     config = Path(config)
     path = config / "paper" / "claims.yaml"
@@ -187,9 +187,8 @@ def find_setting(tree: Mapping[str, Any], path: str) -> Any:
 
 def printed_cells(paper: pd.DataFrame) -> dict[str, float]:
     """The numbers of the paper's Table 1, `row/column` to value."""
-    keys = paper["variant"] + "/" + paper["metric"]
-    values = pd.to_numeric(paper["value"], errors="coerce")
-    return {key: float(value) for key, value in zip(keys, values, strict=True) if pd.notna(value)}
+    lines = zip(paper["variant"], paper["metric"], paper["value"], strict=True)
+    return {f"{row}/{column}": float(value) for row, column, value in lines if value not in (UNPRINTED, NOT_RUN)}
 
 
 def printed_spread(paper: pd.DataFrame) -> dict[str, float]:
@@ -198,34 +197,41 @@ def printed_spread(paper: pd.DataFrame) -> dict[str, float]:
     return dict(zip(base["metric"], base["spread"].astype(float), strict=True))
 
 
-class _Names:
-    """The rows and measures that a claim may name."""
+def unknown_rows(ledger: Ledger, *, config: Path) -> list[str]:
+    """Rows that a claim names and that are neither a variant nor a baseline of the configuration.
+
+    Reading a ledger allows them: a project may leave out a baseline, whose claims are then not tested.
+    """
+    known = {*list_variants(config), *list_baselines(config, scale=PAPER_SCALE)}
+    named: set[str] = set()
+    for test in (claim.test for claim in ledger.claims):
+        if isinstance(test, Difference):
+            named |= {*test.rows, *test.against}
+        elif isinstance(test, Value):
+            named.add(test.row)
+    return sorted(named - known)
+
+
+class _Measures:
+    """The columns of Table 1, and every metric of every role."""
 
     def __init__(self, config: Path) -> None:
-        gymnasium = read_tasks(config, scale=PAPER_SCALE)
-        self.rows = {*list_variants(config), *list_baselines(config, scale=PAPER_SCALE)}
-        self.columns = {COST, *gymnasium["columns"]}
-        cards = read_yaml(config / "metrics.yaml")
+        gymnasium, cards = read_tasks(config, scale=PAPER_SCALE), read_yaml(config / "metrics.yaml")
         tasks = gymnasium["tasks"]
+        self.columns = {COST, *gymnasium["columns"]}
         self.others = {
             f"{task}/{role}/{metric}" for task in tasks for role in tasks[task]["roles"] for metric in cards[task]
         }
 
     def faults(self, claim: Claim) -> Iterator[str]:
-        """Names that are not in the configuration."""
+        """Measures that are not in the configuration."""
         test = claim.test
-        if isinstance(test, Difference):
-            rows, measures = {*test.rows, *test.against}, set(test.measures)
-        elif isinstance(test, Value):
-            rows, measures = {test.row}, {test.measure}
-        else:
-            return
-        if rows - self.rows:
-            yield f"no rows {sorted(rows - self.rows)}; known: {sorted(self.rows)}"
-        if measures - self.columns - self.others:
+        measures = test.measures if isinstance(test, Difference) else [test.measure] if isinstance(test, Value) else []
+        unknown = sorted(set(measures) - self.columns - self.others)
+        if unknown:
             yield (
-                f"no measures {sorted(measures - self.columns - self.others)}; "
-                f"known are the columns {sorted(self.columns)} and task/role/metric, such as embed/lung/scib_bio"
+                f"no measures {unknown}; known are the columns {sorted(self.columns)} and task/role/metric, "
+                "such as embed/lung/scib_bio"
             )
 
 
@@ -274,4 +280,4 @@ class _Settings:
 
 
 def _checks(config: Path) -> list[Any]:
-    return [part(config).faults for part in (_Names, _Printed, _Settings)]
+    return [part(config).faults for part in (_Measures, _Printed, _Settings)]

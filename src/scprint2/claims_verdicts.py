@@ -288,7 +288,7 @@ def _settings(test: Setting, results: Results) -> Iterator[Outcome]:
 
 def _value(test: Value, results: Results) -> Outcome:
     wanted = Interval(test.value - test.tolerance, test.value + test.tolerance)
-    known = {
+    known: dict[str, Any] = {
         "wanted": f"{wanted.low:.4g} to {wanted.high:.4g}",
         "paper": f"{test.value:g}",
         "seeds": str(results.seeds.get(test.row, 0)),
@@ -309,7 +309,7 @@ def _differences(test: Difference, results: Results) -> Iterator[Outcome]:
     confidence = 1 - (1 - CONFIDENCE) / len(pairs)
     for measure, row, against in pairs:
         wanted = _range(test.direction, margin=results.spread.get(measure, 0.0))
-        known = {
+        known: dict[str, Any] = {
             "wanted": _describe(wanted),
             "paper": _read_paper(row, against, measure, direction=test.direction, results=results),
             "seeds": f"{results.seeds.get(row, 0)} and {results.seeds.get(against, 0)}",

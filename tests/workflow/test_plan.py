@@ -108,6 +108,15 @@ def test_the_figures_belong_to_everything_and_each_is_a_target_of_its_own(projec
     assert (alone["draw_heat_map"], alone["publish_figure"], alone["draw_learning_curves"]) == (1, 1, 0)
 
 
+def test_the_claims_belong_to_everything_and_train_nothing_more(project):
+    add_tiny_scale(project)
+    everything = project.plan("--config", *SETTINGS)
+    assert (everything["judge_claims"], everything["publish_claims"]) == (1, 2)
+    alone = project.plan("results/claims.html", "--config", *SETTINGS)
+    assert (alone["judge_claims"], alone["publish_claims"]) == (1, 1)
+    assert alone["pretrain"] == everything["pretrain"]
+
+
 def test_nothing_is_left_to_do_after_a_run(finished):
     assert finished.plan(TARGET, "--config", *SETTINGS) == {}
 
