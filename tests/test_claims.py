@@ -87,6 +87,7 @@ def test_a_ledger_of_one_claim_is_read(write):
         ({"numbers": [22]}, r"the numbers \[22.0\] do not stand in its quotation"),
         ({"quote": ""}, "at least 1 character"),
         ({"printed": {"denoising/denoise": 2.5}}, "2.5 for denoising/denoise, config/paper/table1.csv says 21"),
+        ({"quote": "39", "printed": {"data_all/scib_pancreas": 39}}, "not sure that 39.0 belongs into"),
         ({"printed": {"denoising/ct_lung": 21}}, "config/paper/table1.csv says nothing"),
     ],
 )

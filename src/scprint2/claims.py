@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field, ValidationError, model_validator
 from scprint2.config.node import Node
 from scprint2.config.overlay import PAPER_SCALE, SCALE, list_variants, read_paper_settings, read_yaml
 from scprint2.config.tasks import list_baselines, read_tasks
-from scprint2.paper import NOT_RUN, UNPRINTED, read_paper
+from scprint2.paper import CERTAIN, NOT_RUN, UNPRINTED, read_paper
 from scprint2.table_cells import BASE, COST
 
 WITHIN_MARGIN = ("same", "not_above", "not_below")  # directions that need to know how little is nothing
@@ -191,6 +191,12 @@ def printed_cells(paper: pd.DataFrame) -> dict[str, float]:
     return {f"{row}/{column}": float(value) for row, column, value in lines if value not in (UNPRINTED, NOT_RUN)}
 
 
+def doubtful_cells(paper: pd.DataFrame) -> frozenset[str]:
+    """The cells whose number may belong into another column, `row/column`."""
+    doubtful = paper[(paper["value"] != UNPRINTED) & ~paper["certainty"].isin(CERTAIN)]
+    return frozenset(f"{row}/{column}" for row, column in zip(doubtful["variant"], doubtful["metric"], strict=True))
+
+
 def printed_spread(paper: pd.DataFrame) -> dict[str, float]:
     """The spread over seeds that the paper prints for base, by column."""
     base = paper[(paper["variant"] == BASE) & (paper["spread"] != "")]
@@ -240,7 +246,7 @@ class _Printed:
 
     def __init__(self, config: Path) -> None:
         paper = read_paper(config / "paper" / "table1.csv")
-        self.cells, self.spread = printed_cells(paper), printed_spread(paper)
+        self.cells, self.spread, self.doubtful = printed_cells(paper), printed_spread(paper), doubtful_cells(paper)
 
     def faults(self, claim: Claim) -> Iterator[str]:
         """Numbers that are not the printed ones, and margins that the paper does not give."""
@@ -251,6 +257,8 @@ class _Printed:
         for cell, number in quoted.items():
             if self.cells.get(cell) != number:
                 yield f"it says {number} for {cell}, config/paper/table1.csv says {self.cells.get(cell, 'nothing')}"
+            if cell in self.doubtful:
+                yield f"it is not sure that {number} belongs into {cell}, so no claim can rest on it"
         if isinstance(test, Difference) and test.direction in WITHIN_MARGIN:
             without = sorted(set(test.measures) - set(self.spread))
             if without:

@@ -5,33 +5,27 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from math import inf
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
-from scprint2.claims import (
-    Claim,
-    Difference,
-    Ledger,
-    Missing,
-    Setting,
-    Untestable,
-    Value,
-    find_setting,
-    printed_cells,
-    printed_spread,
-)
+from scprint2.claims import Claim, Difference, Ledger, Missing, Setting, Untestable, Value, find_setting
+from scprint2.claims_results import Results
 from scprint2.config.overlay import PAPER_SCALE
-from scprint2.stats import CONFIDENCE, Interval, Spread, mean_interval, pool_spread, prediction_interval
-from scprint2.table_cells import BASE, BASELINE, COST, Cell, Cells, Column, Row, make_cells
+from scprint2.stats import CONFIDENCE, Interval, mean_interval, prediction_interval
+from scprint2.table_cells import Cell
 
 REPRODUCED, CONTRADICTED, UNDECIDED = "reproduced", "contradicted", "undecided"
 NOT_YET, NOT_HERE, NEVER = "not tested yet", "not testable at this scale", "not testable"
 SAME_SETTING, OTHER_SETTING = "same setting", "other setting"
 VERDICTS = (REPRODUCED, CONTRADICTED, UNDECIDED, NOT_YET, NOT_HERE, NEVER, SAME_SETTING, OTHER_SETTING)
-IN_RANGE, OUTSIDE, ACROSS, NO_NUMBER = "in range", "outside", "partly in range", "no number"  # what an interval says
+IN_RANGE, OUTSIDE, ACROSS, NO_NUMBER = (
+    "in range",
+    "out of range",
+    "partly in range",
+    "no number",
+)  # what an interval says
 VERDICT_OF: Mapping[str, str] = {  # at the paper's scale
     IN_RANGE: REPRODUCED,
     OUTSIDE: CONTRADICTED,
@@ -91,85 +85,6 @@ class Judged:
     here: str = ""
     reason: str = ""
     outcomes: tuple[Outcome, ...] = field(default=())
-
-
-@dataclass(frozen=True)
-class Results:
-    """What claims are held against.
-
-    Attributes
-    ----------
-    pooled
-        Spread over seeds of each measure, pooled over the rows that were trained.
-    experiments
-        What `Setting.of` names, at the paper's scale.
-    cells, spread
-        The numbers of the paper's Table 1, and the spread of base that it prints.
-    """
-
-    scale: str
-    ours: Cells
-    pooled: Mapping[str, Spread | None]
-    seeds: Mapping[str, int]
-    baselines: frozenset[str]
-    experiments: Mapping[str, Mapping[str, Any]]
-    cells: Mapping[str, float]
-    spread: Mapping[str, float]
-
-
-def read_long(path: str | Path) -> pd.DataFrame:
-    """Read `table1_long.csv`, with NaN for a missing value and empty text for missing words."""
-    return pd.read_csv(path, keep_default_na=False, na_values={"value": [""], "seconds": [""]})
-
-
-def read_results(
-    long: pd.DataFrame,
-    ledger: Ledger,
-    *,
-    columns: Mapping[str, Mapping[str, Any]],
-    roles: Mapping[str, Sequence[str]],
-    experiments: Mapping[str, Mapping[str, Any]],
-    paper: pd.DataFrame,
-) -> Results:
-    """Put together what the ledger asks for.
-
-    Parameters
-    ----------
-    long
-        `table1_long.csv` as `read_long` reads it.
-    columns
-        Columns of Table 1 to `task, datasets, metric`.
-    roles
-        Roles to the datasets of this scale.
-    paper
-        The printed table as `scprint2.paper.read_paper` reads it.
-
-    Raises
-    ------
-    ValueError
-        If the table holds several scales.
-    """
-    scales = sorted(set(long["scale"]))
-    if len(scales) != 1:
-        raise ValueError(f"the table holds the scales {scales}; claims are judged at one")
-    lines = [dict(zip(long.columns, line, strict=True)) for line in long.itertuples(index=False, name=None)]
-    records = {(line["variant"], line["seed"], line["task"], line["dataset"], line["metric"]): line for line in lines}
-    rows = _read_rows(lines)
-    sources = {name: _source(name, columns=columns, roles=roles) for name in _measures(ledger)}
-    ours = make_cells(rows, sources, scores=records, costs={})
-    return Results(
-        scale=scales[0],
-        ours=ours,
-        pooled={
-            name: pool_spread(ours[row.variant, name].values for row in rows if row.section != BASELINE)
-            for name in sources
-        },
-        seeds={row.variant: len(row.seeds) for row in rows},
-        baselines=frozenset(row.variant for row in rows if row.section == BASELINE),
-        experiments=experiments,
-        cells=printed_cells(paper),
-        spread=printed_spread(paper),
-    )
 
 
 def judge_claims(ledger: Ledger, results: Results) -> list[Judged]:
@@ -242,41 +157,6 @@ def to_frame(judged: Sequence[Judged], *, scale: str) -> pd.DataFrame:
                     line |= {"low": outcome.interval.low, "high": outcome.interval.high}
             lines.append(line)
     return pd.DataFrame(lines, columns=pd.Index(KEYS))
-
-
-def _read_rows(lines: Sequence[Mapping[str, Any]]) -> list[Row]:
-    """The rows of the table, in its order, with the seeds that were run."""
-    sections: dict[str, tuple[str, str]] = {}
-    seeds: dict[str, set[int]] = {}
-    for line in lines:
-        sections[line["variant"]] = (line["section"], line["name"])
-        seeds.setdefault(line["variant"], set()).add(line["seed"])
-    return [
-        Row(variant, section, name, BASE, tuple(sorted(seeds[variant])), None, "")
-        for variant, (section, name) in sections.items()
-    ]
-
-
-def _measures(ledger: Ledger) -> list[str]:
-    """Every measure that a claim asks for, once."""
-    names: list[str] = []
-    for test in (claim.test for claim in ledger.claims):
-        if isinstance(test, Difference):
-            names += test.measures
-        elif isinstance(test, Value):
-            names.append(test.measure)
-    return list(dict.fromkeys(names))
-
-
-def _source(measure: str, *, columns: Mapping[str, Mapping[str, Any]], roles: Mapping[str, Sequence[str]]) -> Column:
-    """Where a measure stands in the long table."""
-    if measure == COST:
-        return Column("cost", ("",), COST)
-    if measure in columns:
-        column = columns[measure]
-        return Column(column["task"], tuple(column["datasets"]), column["metric"])
-    task, role, metric = measure.split("/")
-    return Column(task, tuple(roles[role]), metric)
 
 
 def _settings(test: Setting, results: Results) -> Iterator[Outcome]:
@@ -355,10 +235,13 @@ def _describe(wanted: Interval) -> str:
 
 def _read_paper(row: str, against: str, measure: str, *, direction: str, results: Results) -> str:
     """What the paper's own Table 1 prints for both, and whether the difference, beyond the spread of base, is as it claims."""
-    own, other = (results.cells.get(f"{name}/{measure}") for name in (row, against))
+    cells = [f"{name}/{measure}" for name in (row, against)]
+    own, other = (results.cells.get(cell) for cell in cells)
     shown = " against ".join("blank" if number is None else f"{number:g}" for number in (own, other))
     if own is None and other is None:
         return ""
+    if results.doubtful & set(cells):
+        return f"{shown}, of which one may belong into another column"
     if own is None or other is None:
         return shown
     spread = results.spread.get(measure, 0.0)
@@ -380,7 +263,11 @@ def _why_not(scale: str) -> str:
 
 
 def _explain(finding: str, outcomes: Sequence[Outcome]) -> str:
-    """Why the paper's scale gave no answer."""
+    """Why a verdict of the paper's scale is what it is, where it is not one number in or out of its range."""
     if finding == NO_NUMBER:
         return "Missing: " + "; ".join(dict.fromkeys(outcome.reason for outcome in outcomes if outcome.reason))
-    return "Some interval reaches beyond the range that the claim names." if finding == ACROSS else ""
+    if len(outcomes) == 1:
+        return "The interval reaches beyond the range that the claim names." if finding == ACROSS else ""
+    count = Counter(outcome.finding for outcome in outcomes)
+    inside, outside = (f"{count[word]} {word}" for word in (IN_RANGE, OUTSIDE))
+    return f"Of {len(outcomes)} numbers, {inside}, {outside}."

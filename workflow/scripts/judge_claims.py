@@ -5,7 +5,8 @@ from pathlib import Path
 
 from scprint2.claims import read_ledger
 from scprint2.claims_page import render_claims
-from scprint2.claims_verdicts import judge_claims, read_long, read_results, to_frame
+from scprint2.claims_results import read_long, read_results
+from scprint2.claims_verdicts import judge_claims, to_frame
 from scprint2.files import atomic_path, write_text
 from scprint2.paper import read_paper
 
