@@ -145,8 +145,8 @@ def _line(outcome: Outcome) -> Line:
     return Line(
         what=": ".join(names),
         ours=ours,
-        wanted=f"the paper: {outcome.wanted}" if setting else f"claimed: {outcome.wanted}",
-        paper="" if setting or not outcome.paper else f"printed: {outcome.paper}",
+        wanted=f"the paper: {outcome.wanted}" if setting else f"claimed: {outcome.wanted}".replace("-", "−"),
+        paper="" if setting or not outcome.paper else f"printed: {outcome.paper}".replace("-", "−"),
         reason=outcome.reason,
         state=state_of(outcome.finding),
     )
