@@ -3,8 +3,19 @@ import shutil
 import pytest
 import yaml
 
-from scprint2.claims import Claim, Difference, Ledger, Setting, find_setting, read_ledger, unknown_rows
+from scprint2.claims import (
+    Claim,
+    Difference,
+    Ledger,
+    Setting,
+    Value,
+    find_setting,
+    printed_spread,
+    read_ledger,
+    unknown_rows,
+)
 from scprint2.config.overlay import read_paper_settings
+from scprint2.paper import read_paper
 from tests.helpers import CONFIG, ROOT
 
 SHIPPED = yaml.safe_load((CONFIG / "paper" / "claims.yaml").read_text())
@@ -47,6 +58,15 @@ def test_the_shipped_ledger_names_only_rows_that_are_there(ledger):
 def test_a_row_of_another_name_is_found(write):
     folder = write(test={"rows": ["denoisng"], "against": ["base", "magik"]})
     assert unknown_rows(read_ledger(folder), config=CONFIG) == ["denoisng", "magik"]
+
+
+def test_tolerances_are_the_printed_spread_of_base_and_twice_that_for_rows_that_were_trained_once(ledger):
+    spread = printed_spread(read_paper(CONFIG / "paper" / "table1.csv"))
+    values = [claim.test for claim in ledger.claims if isinstance(claim.test, Value)]
+    for test in values:
+        timed = test.measure == "gpu_min_per_epoch"
+        expected = 0.1 * test.value if timed else spread[test.measure] * (1 if test.row == "base" else 2)
+        assert test.tolerance == pytest.approx(expected), test
 
 
 def test_every_setting_that_is_not_the_papers_says_why(ledger):
