@@ -121,7 +121,7 @@ def test_each_verdict_at_the_papers_scale(judge, claim, verdict):
         (difference("above"), "same direction here, no evidence"),
         (difference("below"), "opposite direction here, no evidence"),
         (difference("above", row="gnn"), "no direction can be told here"),
-        (difference("above", row="vae"), "was not run here"),
+        (difference("above", row="vae"), "no interval here"),
         (value(2.5, 5), ""),
     ],
 )
@@ -192,15 +192,15 @@ def test_a_direction_needs_an_interval_without_zero(low, high, expected):
         ("iii", "in range", "in range"),
         ("iio", "out of range", "in range"),
         ("iip", "partly in range", "in range"),
-        ("iin", "no number", "in range"),
+        ("iin", "no interval", "in range"),
         ("ioo", "out of range", "out of range"),
         ("io", "out of range", "out of range"),  # half is not most
         ("ipp", "partly in range", "partly in range"),
-        ("inn", "no number", "no number"),
+        ("inn", "no interval", "no interval"),
     ],
 )
 def test_several_numbers_make_one_finding(findings, all_of_them, most):
-    words = {"i": "in range", "o": "out of range", "p": "partly in range", "n": "no number"}
+    words = {"i": "in range", "o": "out of range", "p": "partly in range", "n": "no interval"}
     given = [words[letter] for letter in findings]
     assert combine(given, agree="all") == all_of_them
     assert combine(given, agree="most") == most

@@ -20,23 +20,23 @@ REPRODUCED, CONTRADICTED, UNDECIDED = "reproduced", "contradicted", "undecided"
 NOT_YET, NOT_HERE, NEVER = "not tested yet", "not testable at this scale", "not testable"
 SAME_SETTING, OTHER_SETTING = "same setting", "other setting"
 VERDICTS = (REPRODUCED, CONTRADICTED, UNDECIDED, NOT_YET, NOT_HERE, NEVER, SAME_SETTING, OTHER_SETTING)
-IN_RANGE, OUTSIDE, ACROSS, NO_NUMBER = (
+IN_RANGE, OUTSIDE, ACROSS, NO_INTERVAL = (
     "in range",
     "out of range",
     "partly in range",
-    "no number",
+    "no interval",
 )  # what an interval says
 VERDICT_OF: Mapping[str, str] = {  # at the paper's scale
     IN_RANGE: REPRODUCED,
     OUTSIDE: CONTRADICTED,
     ACROSS: UNDECIDED,
-    NO_NUMBER: NOT_YET,
+    NO_INTERVAL: NOT_YET,
 }
 SHOWN: Mapping[str, str] = {  # what a scale that is no evidence may say of a direction
     IN_RANGE: "same direction here, no evidence",
     OUTSIDE: "opposite direction here, no evidence",
     ACROSS: "no direction can be told here",
-    NO_NUMBER: "was not run here",
+    NO_INTERVAL: "no interval here",
 }
 NOT_SHOWN = "its direction means nothing here"
 WHY_NOT: Mapping[str, str] = {
@@ -130,7 +130,7 @@ def combine(findings: Sequence[str], *, agree: Literal["all", "most"]) -> str:
         return OUTSIDE
     if count[IN_RANGE] >= needed:
         return IN_RANGE
-    return NO_NUMBER if count[NO_NUMBER] else ACROSS
+    return NO_INTERVAL if count[NO_INTERVAL] else ACROSS
 
 
 def find(interval: Interval, wanted: Interval) -> str:
@@ -176,11 +176,11 @@ def _value(test: Value, results: Results) -> Outcome:
     cell = results.ours.get((test.row, test.measure))
     fault = _fault(test.row, cell)
     if fault or cell is None:
-        return Outcome(test.row, "", test.measure, NO_NUMBER, reason=fault, **known)
+        return Outcome(test.row, "", test.measure, NO_INTERVAL, reason=fault, **known)
     try:
         interval = mean_interval(cell.values, pooled=results.pooled[test.measure])
     except ValueError as error:
-        return Outcome(test.row, "", test.measure, NO_NUMBER, ours=cell.mean, reason=str(error), **known)
+        return Outcome(test.row, "", test.measure, NO_INTERVAL, ours=cell.mean, reason=str(error), **known)
     return Outcome(test.row, "", test.measure, find(interval, wanted), cell.mean, interval, **known)
 
 
@@ -197,7 +197,7 @@ def _differences(test: Difference, results: Results) -> Iterator[Outcome]:
         own, other = (results.ours.get((name, measure)) for name in (row, against))
         fault = _fault(row, own) or _fault(against, other)
         if fault or own is None or other is None:
-            yield Outcome(row, against, measure, NO_NUMBER, reason=fault, **known)
+            yield Outcome(row, against, measure, NO_INTERVAL, reason=fault, **known)
             continue
         difference = float(np.mean(own.values) - np.mean(other.values))
         # The spread is that of a training: where one of the two is a baseline, the other one's is taken.
@@ -207,7 +207,7 @@ def _differences(test: Difference, results: Results) -> Iterator[Outcome]:
                 anchor.values, seeds=len(rest.values), pooled=results.pooled[measure], confidence=confidence
             )
         except ValueError as error:
-            yield Outcome(row, against, measure, NO_NUMBER, ours=difference, reason=str(error), **known)
+            yield Outcome(row, against, measure, NO_INTERVAL, ours=difference, reason=str(error), **known)
             continue
         half = (of_anchor.high - of_anchor.low) / 2
         interval = Interval(difference - half, difference + half)
@@ -264,7 +264,7 @@ def _why_not(scale: str) -> str:
 
 def _explain(finding: str, outcomes: Sequence[Outcome]) -> str:
     """Why a verdict of the paper's scale is what it is, where it is not one number in or out of its range."""
-    if finding == NO_NUMBER:
+    if finding == NO_INTERVAL:
         return "Missing: " + "; ".join(dict.fromkeys(outcome.reason for outcome in outcomes if outcome.reason))
     if len(outcomes) == 1:
         return "The interval reaches beyond the range that the claim names." if finding == ACROSS else ""
