@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
@@ -6,9 +7,11 @@ import torch
 from pydantic import ValidationError
 
 from scprint2.data.loader import BatchLoader, ValidationLoader, context_size
+from scprint2.data.shard import Shard
+from scprint2.data.shard_writer import write_shard
 from scprint2.data.vocabulary import CLASSES
 
-from .builders import HUMAN, MOUSE, data_config, small_corpus
+from .builders import HUMAN, MOUSE, data_config, gene_ids, processed_cells, small_corpus
 
 FIELDS = ("genes", "counts", "neighbor_counts", "neighbor_distances", "depth", "labels")
 WITH_NEIGHBORS = {"neighbors": {"kind": "random", "most": 6}, "metacells": {"kind": "average", "share": 0.2}}
@@ -201,3 +204,17 @@ def test_with_only_expressed_genes_zero_counts_are_padding(corpus):
     plain = BatchLoader(corpus, data_config(genes={"kind": "random_expressed", "max_genes": 12}), batch_size=6, seed=0)
     assert torch.equal(plain.batch(0).counts, batch.counts)
     assert plain.batch(0).padding is None
+
+
+def test_datasets_that_measure_the_same_genes_share_their_place_on_the_device(corpus, tmp_path):
+    assert len(BatchLoader(corpus, data_config(), batch_size=4, seed=0).space.tier) == 2  # human and mouse genes
+    for name, measured in (("few", 30), ("all", None)):
+        adata = processed_cells(cells=50, genes=60, dataset=name, measured=measured)
+        write_shard(adata, tmp_path / name, gene_ids=gene_ids(HUMAN, 60), validation_share=0.1)
+    shards = (*corpus.shards, *(Shard.open(tmp_path / name) for name in ("few", "all")))
+    loader = BatchLoader(replace(corpus, shards=shards), data_config(), batch_size=256, seed=0)
+    assert len(loader.space.tier) == 3
+    ragged = loader.read(0)
+    shard_of, _ = loader.corpus.locate(loader.sampler.draw(0, 256))
+    for profile, shard in zip(ragged.profile, shard_of, strict=True):
+        assert loader.space.measured[profile] == len(shards[shard].measured)

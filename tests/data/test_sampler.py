@@ -15,6 +15,7 @@ from scprint2.data.sampler import (
     SigmoidDepth,
     generator,
     permute,
+    search_between,
 )
 from scprint2.data.shard import LEVELS, TRAINING, VALIDATION
 from scprint2.data.vocabulary import CLASSES
@@ -93,6 +94,17 @@ def test_small_saturation_makes_groups_alike_and_large_one_makes_cells_alike():
         sampler = BlockSampler(blocks, saturation=ConstantSaturation(kind="constant", value=value), seed=0)
         share = (sampler.draw(0, 100_000) < 10).mean()
         assert abs(share - expected) < 0.005
+
+
+def test_the_search_inside_a_group_finds_what_a_search_everywhere_finds():
+    rng = np.random.default_rng(0)
+    values = np.cumsum(rng.integers(0, 3, size=500).astype(float))  # with ties
+    bounds = np.unique(np.concatenate([[0, 500], rng.integers(500, size=60)]))
+    group = rng.integers(len(bounds) - 1, size=20_000)
+    first, last = bounds[group], bounds[group + 1] - 1
+    targets = np.where(rng.random(20_000) < 0.5, rng.uniform(-1, values[-1] + 1, 20_000), values[rng.integers(500, size=20_000)])
+    expected = np.clip(np.searchsorted(values, targets, side="right"), first, last)
+    assert np.array_equal(search_between(values, targets, first=first, last=last), expected)
 
 
 def test_blocks_without_cells_are_never_drawn():

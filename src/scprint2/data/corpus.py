@@ -80,10 +80,9 @@ class Corpus:
     def read(self, cells: Int[np.ndarray, " cell"]) -> Rows:
         """Read the counts of some cells; the number -1 stands for a cell without counts."""
         shard_of, row_of = self.locate(np.maximum(cells, 0))
-        columns = [(shard.indptr, shard.gene, shard.count) for shard in self.shards]
         genes, counts, starts = [], [], np.zeros(len(cells), np.int64)
         for place, (number, row) in enumerate(zip(shard_of.tolist(), row_of.tolist(), strict=True)):
-            indptr, gene, count = columns[number]
+            indptr, gene, count = self._columns[number]
             start, stop = indptr[row : row + 2].tolist()
             if cells[place] < 0:
                 stop = start
@@ -95,6 +94,11 @@ class Corpus:
         count = np.concatenate(counts) if counts else np.empty(0, np.uint8)
         gene = np.concatenate(genes) if genes else np.empty(0, np.uint16)
         return Rows(indptr, gene, self._unescape(count, indptr, shard_of, starts))
+
+    @cached_property
+    def _columns(self) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], ...]:
+        """What `read` needs of each shard."""
+        return tuple((shard.indptr, shard.gene, shard.count) for shard in self.shards)
 
     def _unescape(self, count: np.ndarray, indptr: np.ndarray, shard_of: np.ndarray, starts: np.ndarray) -> np.ndarray:
         """Replace counts of 255 by what the escape tables say."""

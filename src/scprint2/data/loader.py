@@ -50,6 +50,17 @@ def context_size(config: GenesConfig, corpus: Corpus) -> int:
     return min(config.max_genes, *(stop - start for start, stop in spans))
 
 
+def _profiles(corpus: Corpus) -> tuple[list[tuple[str, np.ndarray]], Int[np.ndarray, " shard"]]:
+    """Return each distinct list of measured genes, with its organism, and which of them each shard has.
+
+    Thousands of datasets measure the genes of a few references.
+    """
+    keys = [(shard.organism, shard.header["arrays"]["measured"]["sha256"]) for shard in corpus.shards]
+    distinct = dict(zip(keys, corpus.shards, strict=True))
+    number = {key: place for place, key in enumerate(distinct)}
+    return [(key[0], shard.measured) for key, shard in distinct.items()], np.array([number[key] for key in keys])
+
+
 class BatchLoader:
     """Batches of training cells.
 
@@ -102,9 +113,8 @@ class BatchLoader:
         self.device = torch.device(device)
         self.selector = RandomExpressedGenes(context_size(config.genes, corpus))
         self.pad = config.genes.pad
-        self.space = GeneSpace.build(
-            corpus.genes, [(shard.organism, shard.measured) for shard in corpus.shards], device=device
-        )
+        profiles, self._profile_of_shard = _profiles(corpus)
+        self.space = GeneSpace.build(corpus.genes, profiles, device=device)
         self.sampler = config.sampling.build(corpus, seed=seed, split=self.split)
         self._class_columns = [CLASSES.index(name) for name in config.classes]
         self._codes, self._code_starts = self._label_codes()
@@ -154,7 +164,7 @@ class BatchLoader:
             cells=rows,
             neighbors=neighbors,
             neighbor_distances=distances,
-            profile=shard,
+            profile=self._profile_of_shard[shard],
             labels=self._encode(shard, labels[:, self._class_columns]),
             space=self.space,
             first=self.part.start,
