@@ -102,7 +102,9 @@ def test_the_search_inside_a_group_finds_what_a_search_everywhere_finds():
     bounds = np.unique(np.concatenate([[0, 500], rng.integers(500, size=60)]))
     group = rng.integers(len(bounds) - 1, size=20_000)
     first, last = bounds[group], bounds[group + 1] - 1
-    targets = np.where(rng.random(20_000) < 0.5, rng.uniform(-1, values[-1] + 1, 20_000), values[rng.integers(500, size=20_000)])
+    targets = np.where(
+        rng.random(20_000) < 0.5, rng.uniform(-1, values[-1] + 1, 20_000), values[rng.integers(500, size=20_000)]
+    )
     expected = np.clip(np.searchsorted(values, targets, side="right"), first, last)
     assert np.array_equal(search_between(values, targets, first=first, last=last), expected)
 

@@ -153,7 +153,9 @@ class RandomExpressedGenes:
         turn = turns[cells.first : cells.first + len(cells.counts)]
         rank = torch.empty_like(order).scatter_(0, order, torch.arange(width, device=device)).int()
         rank.add_(EXPRESSED * width)
-        keys = torch.cat([rank, rank, torch.full_like(rank, -1)])  # of gene + turn, which is past the second where there is none
+        keys = torch.cat(
+            [rank, rank, torch.full_like(rank, -1)]
+        )  # of gene + turn, which is past the second where there is none
         expressed_key = keys.index_select(0, (cells.expressed + turn).view(-1)).view(cells.expressed.shape)
         # Among the `steps` best ranks at most width - fewest_measured genes were not measured and the others are measured,
         # expressed or not: enough to fill up to `size` whatever the cell expresses.

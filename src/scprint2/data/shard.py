@@ -237,7 +237,7 @@ def _map_file(file: Path) -> UInt[np.ndarray, " byte"]:
         raise OSError(number, f"cannot be mapped into memory: {os.strerror(number)}", str(file))
     buffer = (ctypes.c_ubyte * size).from_address(address)
     weakref.finalize(buffer, _libc().munmap, address, size).atexit = False  # a thread may still read when Python ends
-    content = np.frombuffer(buffer, np.uint8)
+    content = np.ctypeslib.as_array(buffer)
     content.flags.writeable = False
     return content
 
