@@ -58,7 +58,7 @@ def measure_opening() -> dict:
 
 
 def measure_comparison() -> dict:
-    """Return time and memory of looking 350 million hashes up among those of test sets, and whether all planted ones are found."""
+    """Return time and memory of looking 350 million hashes up among those of test sets, and whether all planted are found."""
     rng = np.random.default_rng(0)
     tests = rng.integers(2**64, size=TEST_CELLS, dtype=np.uint64)
     ids = np.arange(TEST_CELLS).astype(str)

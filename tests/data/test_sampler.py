@@ -233,3 +233,28 @@ def test_the_splits_share_no_cell(corpus):
     one, other = (set(sampler.draw(0, sampler.cells).tolist()) for sampler in (training, validation))
     assert not one & other
     assert len(one) + len(other) == corpus.starts[-1]
+
+
+def test_350_million_cells_in_140_thousand_groups_are_drawn_by_the_formula_in_50_megabytes():
+    rng = np.random.default_rng(0)
+    groups, strata, saturation = 140_000, 168_000, 200.0
+    depth = SigmoidDepth(kind="sigmoid", midpoint=2000, steepness=0.003, scale=1000)
+    share = rng.lognormal(0, 2, size=strata)
+    cells = rng.multinomial((350e6 * share / share.sum()).astype(np.int64) + 1, np.full(LEVELS, 1 / LEVELS)).reshape(-1)
+    group = np.repeat(np.concatenate([np.arange(groups), rng.integers(groups, size=strata - groups)]), LEVELS)
+    first, level = np.cumsum(cells) - cells, np.tile(np.arange(LEVELS), strata)
+    weight = depth.weight(np.linspace(400, 6000, LEVELS))[level]
+    blocks = Blocks.build(group, first, cells, weight=weight)
+    sampler = BlockSampler(blocks, saturation=ConstantSaturation(kind="constant", value=saturation), seed=0)
+    drawn = np.concatenate([sampler.draw(step, 50_000) for step in range(8)])
+    assert blocks.nbytes + sampler.cumulative_group_weights(saturation).nbytes < 50e6
+
+    block = np.searchsorted(first, drawn, side="right") - 1  # an empty block begins where the next one does
+    size = np.bincount(group, weights=cells)
+    expected = cells * weight * saturation / (size[group] + saturation)
+    expected *= len(drawn) / expected.sum()
+    by_size = np.argsort(np.argsort(size)) * 200 // groups  # two hundred bins of groups, small ones first
+    for bins in (level, by_size[group]):
+        found = np.bincount(bins[block], minlength=bins.max() + 1)
+        formula = np.bincount(bins, weights=expected)
+        assert stats.chisquare(found, formula).pvalue > 1e-4
