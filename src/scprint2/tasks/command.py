@@ -15,7 +15,8 @@ def predict(
     corpus: Annotated[Path | None, typer.Option(help="Manifest of the corpus that the baseline learns from.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     seen: Annotated[
-        str, typer.Option(help="TSV of test cells (dataset, cell) that were trained on: scored apart, too. Empty: none.")
+        str,
+        typer.Option(help="TSV of test cells (dataset, cell) that were trained on: scored apart, too. Empty: none."),
     ] = "",
 ) -> None:
     """Make all predictions of one model or baseline.
