@@ -16,7 +16,7 @@ import torch
 
 from benchmarks.loader import BATCH, GENES, ORGANISM, make_loader, open_corpus, simulate_cells
 from scprint2.data.corpus import Corpus
-from scprint2.data.leakage import TestSet, _Lookup
+from scprint2.data.leakage import EvaluationSet, HashLookup
 from scprint2.data.shard import Shard
 from scprint2.data.vocabulary import CLASSES, GeneVocabulary, LabelTable, LabelVocabulary
 
@@ -62,7 +62,7 @@ def measure_comparison() -> dict:
     rng = np.random.default_rng(0)
     tests = rng.integers(2**64, size=TEST_CELLS, dtype=np.uint64)
     ids = np.arange(TEST_CELLS).astype(str)
-    lookup = _Lookup.build([TestSet("test", ORGANISM, ids, ids, tests, np.ones(TEST_CELLS, bool))])
+    lookup = HashLookup.build([EvaluationSet("test", ORGANISM, ids, ids, tests, np.ones(TEST_CELLS, bool))])
     corpus = rng.integers(2**64, size=BLOCK, dtype=np.uint64)
     planted = rng.choice(BLOCK, size=1000, replace=False)
     corpus[planted] = tests[:1000]

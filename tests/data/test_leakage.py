@@ -7,8 +7,7 @@ import pytest
 
 from scprint2.data.corpus import build_corpus
 from scprint2.data.genes import GeneTable
-from scprint2.data.leakage import COMPARED_GENES, Ledger, Source, TestSet, compare_with_test_sets
-from scprint2.data.leakage import _Lookup as Lookup
+from scprint2.data.leakage import COMPARED_GENES, EvaluationSet, HashLookup, Ledger, Source, compare_with_test_sets
 from scprint2.data.shard import Shard
 from scprint2.data.shard_writer import write_shard
 
@@ -185,7 +184,7 @@ def test_many_hashes_are_found_as_a_plain_search_finds_them_in_little_memory():
     places = rng.choice(len(corpus), size=2000, replace=False)
     corpus[places] = test[:2000]
     ids, known = np.arange(20_000).astype(str), np.ones(20_000, bool)
-    lookup = Lookup.build([TestSet("test", HUMAN, ids, ids, test, known)])
+    lookup = HashLookup.build([EvaluationSet("test", HUMAN, ids, ids, test, known)])
     tracemalloc.start()
     hits = lookup.find(corpus)
     peak = tracemalloc.get_traced_memory()[1]

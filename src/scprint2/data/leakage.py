@@ -57,7 +57,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class TestSet:
+class EvaluationSet:
     """What identifies the cells of a test set.
 
     Attributes
@@ -68,8 +68,6 @@ class TestSet:
         Hash of its counts, and whether it expresses enough genes for equal counts to prove anything.
     """
 
-    __test__ = False  # for pytest, which collects classes named like this
-
     name: str
     organism: str
     cells: Shaped[np.ndarray, " cell"]
@@ -78,7 +76,7 @@ class TestSet:
     comparable: Bool[np.ndarray, " cell"]
 
     @classmethod
-    def read(cls, path: str | Path, tables: Mapping[str, "GeneTable"]) -> "TestSet":
+    def read(cls, path: str | Path, tables: Mapping[str, "GeneTable"]) -> "EvaluationSet":
         """Read a processed h5ad file block by block; without a gene table of its organism no cell can be compared."""
         test = anndata.read_h5ad(path, backed="r")
         try:
@@ -175,9 +173,9 @@ def compare_with_test_sets(
         Dataset name to its source, for corpus and test datasets; a name that is missing has an unknown source.
     """
     tables = {table.organism: table for table in gene_tables}
-    tests = [TestSet.read(path, tables) for path in test_sets]
+    tests = [EvaluationSet.read(path, tables) for path in test_sets]
     organisms = {test.organism for test in tests}
-    lookups = {organism: _Lookup.build([t for t in tests if t.organism == organism]) for organism in organisms}
+    lookups = {organism: HashLookup.build([t for t in tests if t.organism == organism]) for organism in organisms}
     found: list[dict[str, Any]] = []
     seen: dict[str, np.ndarray] = {test.name: np.zeros(len(test.cells), bool) for test in tests}
     for shard in shards:
@@ -197,7 +195,7 @@ def compare_with_test_sets(
 
 
 @dataclass(frozen=True)
-class _Hits:
+class Hits:
     """Hashes that a shard shares with test sets, and the rows of the shard that have them."""
 
     hash: UInt[np.ndarray, " hit"]
@@ -205,20 +203,21 @@ class _Hits:
 
 
 @dataclass(frozen=True)
-class _Lookup:
+class HashLookup:
     """The comparable hashes of some test sets: sorted, and a table of their first 16 bits that turns most others away."""
 
     hash: UInt[np.ndarray, " hash"]
     prefix: Bool[np.ndarray, " prefix"]
 
     @classmethod
-    def build(cls, tests: Sequence[TestSet]) -> "_Lookup":
+    def build(cls, tests: Sequence[EvaluationSet]) -> "HashLookup":
+        """Sort the hashes of all comparable cells."""
         hashes = np.unique(np.concatenate([test.hash[test.comparable] for test in tests]))
         prefix = np.zeros(1 << 16, bool)
         prefix[hashes >> np.uint64(48)] = True
         return cls(hashes, prefix)
 
-    def find(self, hashes: UInt[np.ndarray, " cell"]) -> _Hits:
+    def find(self, hashes: UInt[np.ndarray, " cell"]) -> Hits:
         """Return which of a shard's hashes are among these."""
         rows = [np.empty(0, np.int64)]
         if len(self.hash):
@@ -228,11 +227,11 @@ class _Lookup:
                 place = np.minimum(np.searchsorted(self.hash, block[candidate]), len(self.hash) - 1)
                 rows.append(start + candidate[self.hash[place] == block[candidate]])
         row = np.concatenate(rows)
-        return _Hits(np.asarray(hashes[row]), row)
+        return Hits(np.asarray(hashes[row]), row)
 
 
 def _overlaps(
-    shard: Shard, test: TestSet, hits: _Hits | None, sources: Mapping[str, Source]
+    shard: Shard, test: EvaluationSet, hits: Hits | None, sources: Mapping[str, Source]
 ) -> Iterator[tuple[str, np.ndarray, int, str]]:
     """Yield each kind of overlap: which test cells, how many corpus cells (0 where not counted), and examples."""
     theirs, ours = sources.get(test.name, Source()), sources.get(shard.dataset, Source())
@@ -251,7 +250,7 @@ def _overlaps(
         yield kind, np.isin(test.donor, donors), 0, ", ".join(donors[:EXAMPLES]) + more
 
 
-def _row(test: TestSet, kind: str, dataset: str, rest: tuple[int, int, str]) -> dict[str, Any]:
+def _row(test: EvaluationSet, kind: str, dataset: str, rest: tuple[int, int, str]) -> dict[str, Any]:
     first = (test.name, len(test.cells), int(test.comparable.sum()), kind, dataset)
     return dict(zip(COLUMNS, (*first, *rest), strict=True))
 
