@@ -33,12 +33,18 @@ def open_shards(folder: Path) -> Corpus:
     return Corpus("full", shards, GeneVocabulary(genes), LabelVocabulary(tuple(tables)), 0.02, {})
 
 
+def own_memory(process: psutil.Process) -> int:
+    """Return the bytes of a process that are not pages of files."""
+    memory = process.memory_info()
+    return memory.rss - memory.shared
+
+
 def measure_opening() -> dict:
     """Return time, memory, mappings and open files of the corpus and its loader, and cells per second."""
     process = psutil.Process()
     with tempfile.TemporaryDirectory() as folder:
         open_corpus(simulate_cells(SHARD_CELLS), Path(folder))
-        files, memory, begin = process.num_fds(), process.memory_info().rss, time.process_time()
+        files, memory, begin = process.num_fds(), own_memory(process), time.process_time()
         loader = make_loader(open_shards(Path(folder)), neighbors=6)
         opened = time.process_time()
         for step in range(20):
@@ -49,7 +55,7 @@ def measure_opening() -> dict:
         return {
             "shards": SHARDS,
             "cpu_seconds_to_open": opened - begin,
-            "megabytes": (process.memory_info().rss - memory) / 1e6,
+            "megabytes": (own_memory(process) - memory) / 1e6,
             "open_files": process.num_fds() - files,
             "mappings": mappings,
             "profiles_on_device": len(loader.space.tier),
@@ -79,7 +85,7 @@ def measure_comparison() -> dict:
         "test_cells": TEST_CELLS,
         "cpu_seconds": seconds,
         "megabytes": peak / 1e6,
-        "equal": found == len(planted) * (CELLS // BLOCK) == np.isin(corpus, tests).sum() * (CELLS // BLOCK),
+        "equal": found == int(np.isin(corpus, tests).sum()) * (CELLS // BLOCK) and found >= len(planted),
     }
 
 
