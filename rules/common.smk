@@ -382,6 +382,31 @@ def corpus_shards(wildcards):
     ]
 
 
+def corpus_sources(wildcards):
+    """Where the datasets of a corpus and the test sets come from, to tell what they share."""
+    rows = {
+        name: DATASETS[name] for name in [*CORPORA[wildcards.corpus], *TEST_DATASETS]
+    }
+    return {
+        name: {
+            "file": Path(row.file or "".join(row.url[:1])).name,
+            "subset": row.subset,
+            "collection": row.collection,
+        }
+        for name, row in rows.items()
+    }
+
+
+def seen_cells(wildcards):
+    """The test cells that a row's corpus holds; none where such corpora are refused."""
+    if config["leakage"] == "refuse":
+        return []
+    experiment = EXPERIMENTS.get(wildcards.variant, EXPERIMENTS["base"])
+    return [
+        f"results/{wildcards.scale}/corpora/{experiment['data']['corpus']}_seen.tsv.gz"
+    ]
+
+
 def baseline_corpus(wildcards):
     """The corpus that baselines learn from: that of the base variant."""
     return f"results/{wildcards.scale}/corpora/{BASELINE_CORPUS}.json"

@@ -1,13 +1,38 @@
 # Shards and gene tables to a corpus: gene and label vocabularies, strata, splits.
 
 
-rule build_corpus:
+rule check_leakage:
     input:
         shards=corpus_shards,
         genes=corpus_gene_tables,
         tests=expand(
             "results/{{scale}}/datasets/{dataset}/cells.h5ad", dataset=TEST_DATASETS
         ),
+    output:
+        ledger=report(
+            "results/{scale}/corpora/{corpus}_leakage.tsv",
+            caption="../workflow/report/leakage.rst",
+            category="Corpora",
+            labels={"corpus": "{corpus}"},
+        ),
+        seen="results/{scale}/corpora/{corpus}_seen.tsv.gz",
+    log:
+        "results/{scale}/logs/check_leakage/{corpus}.log",
+    conda:
+        "../envs/scprint2.yaml"
+    params:
+        organisms=corpus_organisms,
+        sources=corpus_sources,
+    script:
+        "../workflow/scripts/check_leakage.py"
+
+
+rule build_corpus:
+    input:
+        shards=corpus_shards,
+        genes=corpus_gene_tables,
+        ledger="results/{scale}/corpora/{corpus}_leakage.tsv",
+        seen="results/{scale}/corpora/{corpus}_seen.tsv.gz",
     output:
         "results/{scale}/corpora/{corpus}.json",
     log:
@@ -16,6 +41,7 @@ rule build_corpus:
         "../envs/scprint2.yaml"
     params:
         organisms=corpus_organisms,
+        leakage=config["leakage"],
         validation_share=SCALE["constants"]["validation_share"],
         ontologies=config["ontologies"],
     script:

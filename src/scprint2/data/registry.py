@@ -43,6 +43,9 @@ class Dataset:
         Name of the network truth of a network test set: its file without folder and endings.
     md5
         What publishers such as figshare and Google Cloud Storage give in place of a sha256.
+    collection
+        The study: donor ids name a person inside one study only, so that a donor in training and test can be told only
+        where both datasets have one.
     """
 
     name: str
@@ -60,6 +63,7 @@ class Dataset:
     roles: tuple[str, ...] = ()
     truth: str = ""
     md5: str = ""
+    collection: str = ""
 
     @classmethod
     def from_row(cls, row: Mapping[str, str]) -> "Dataset":
@@ -88,6 +92,7 @@ class Dataset:
             roles=tuple(row.get("roles", "").split()),
             truth=row.get("truth", ""),
             md5=row.get("md5", ""),
+            collection=row.get("collection", ""),
         )
 
     def to_row(self) -> dict[str, str]:
