@@ -136,6 +136,15 @@ def test_no_test_dataset_is_in_a_corpus_by_role_file_or_url():
     assert all(dataset.roles == ("curated",) for dataset in datasets if "curated" in dataset.roles)
 
 
+def test_the_real_corpus_spans_three_organisms_and_leaves_one_unseen():
+    datasets = read_registry(ROOT / "config/pocket/datasets.tsv").values()
+    corpus = {dataset.organism for dataset in datasets if "curated" in dataset.roles}
+    unseen = {dataset.organism for dataset in datasets if "unseen_organism" in dataset.roles}
+    assert len(corpus) >= 3
+    assert unseen
+    assert not unseen & corpus
+
+
 def test_reading_a_registry_imports_nothing_heavy():
     code = "import sys, scprint2.data.registry; print([m for m in ('torch', 'pandas', 'numpy', 'scanpy') if m in sys.modules])"
     assert (
