@@ -18,13 +18,21 @@ resource_scopes:
 
 
 include: "rules/common.smk"
+include: "rules/inputs_data.smk"
+include: "rules/inputs_rows.smk"
 include: "rules/data.smk"
+include: "rules/references.smk"
 include: "rules/corpus.smk"
 include: "rules/pretrain.smk"
 include: "rules/gymnasium.smk"
 include: "rules/table.smk"
+include: "rules/claims.smk"
 include: "rules/figures.smk"
 include: "rules/reports.smk"
+
+
+onstart:
+    refuse_incomplete_corpora()
 
 
 rule all:
@@ -37,6 +45,8 @@ rule all:
         "results/table1.pdf",
         "results/table1_vs_paper.csv",
         "results/table1_vs_paper.html",
+        "results/claims.csv",
+        "results/claims.html",
         expand(
             "results/figures/{figure}.{form}",
             figure=["heat_map", "learning_curves"],

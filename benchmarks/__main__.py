@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-NAMES = sorted(path.stem for path in HERE.glob("*.py") if path.stem not in ("__init__", "__main__", "common"))
+SHARED = ("__init__", "__main__", "common", "loader_peers")
+NAMES = sorted(path.stem for path in HERE.glob("*.py") if path.stem not in SHARED)
 
 
 def run(name: str) -> dict:

@@ -28,22 +28,27 @@ def describe_machine() -> dict:
     }
 
 
-def interleave(candidates: Mapping[str, Callable[[int], object]], *, repeats: Mapping[str, int]) -> dict[str, dict]:
+def interleave(
+    candidates: Mapping[str, Callable[[int], object]],
+    *,
+    repeats: Mapping[str, int],
+    cpu_clock: Callable[[], float] = time.thread_time,
+) -> dict[str, dict]:
     """Time each candidate in three rounds, one after the other in every round, after one call to warm up.
 
-    A candidate is called with 0, 1, … `repeats` - 1. Wall seconds and the processor seconds of the calling thread, per call;
-    the latter count on a machine that others use too.
+    A candidate is called with 0, 1, … `repeats` - 1. Wall seconds and processor seconds, per call; the latter count on a machine
+    that others use too. They are those of the calling thread, or of the whole process with `time.process_time`.
     """
     wall, cpu = {name: [] for name in candidates}, {name: [] for name in candidates}
     for call in candidates.values():
         call(0)
     for _ in range(ROUNDS):
         for name, call in candidates.items():
-            begin = time.perf_counter(), time.thread_time()
+            begin = time.perf_counter(), cpu_clock()
             for number in range(repeats[name]):
                 call(number)
             wall[name].append((time.perf_counter() - begin[0]) / repeats[name])
-            cpu[name].append((time.thread_time() - begin[1]) / repeats[name])
+            cpu[name].append((cpu_clock() - begin[1]) / repeats[name])
     return {
         name: {
             "seconds": statistics.median(wall[name]),

@@ -1,9 +1,10 @@
-"""B1: cells per second that the loader reads and makes batches of, against densifying and sorting cell by cell.
+"""B1: cells per second that the loader reads and makes batches of, against densifying and sorting cell by cell and other loaders.
 
 Simulated human-like cells: 20,000 genes, about 2,500 of them expressed; 64 cells a batch, 2,200 genes in context, one thread.
 """
 
 import tempfile
+import time
 from pathlib import Path
 
 import anndata
@@ -13,6 +14,7 @@ import scipy.sparse
 import torch
 
 from benchmarks.common import interleave
+from benchmarks.loader_peers import find_peers
 from scprint2.data.corpus import Corpus
 from scprint2.data.loader import BatchLoader, DataConfig
 from scprint2.data.shard import Shard
@@ -24,22 +26,22 @@ ORGANISM = "NCBITaxon:9606"
 TARGETS = {"collated_6_neighbors": 4000, "ragged_6_neighbors": 10_000, "ragged_0_neighbors": 45_000}  # cells per second
 
 
-def simulate_cells() -> anndata.AnnData:
+def simulate_cells(cells: int = CELLS) -> anndata.AnnData:
     """Return processed cells with the sparsity of 10x data, one count in a thousand above what a byte holds."""
     rng = np.random.default_rng(0)
-    expressed = np.clip(rng.lognormal(np.log(2200), 0.5, CELLS), 300, 8000).astype(int)
+    expressed = np.clip(rng.lognormal(np.log(2200), 0.5, cells), 300, 8000).astype(int)
     genes = np.concatenate([np.sort(rng.choice(GENES, number, replace=False)) for number in expressed])
     counts = 1 + rng.negative_binomial(1, 0.3, size=len(genes)).astype(np.int32)
     counts[rng.random(len(counts)) < 0.001] = 300
     indptr = np.concatenate([[0], np.cumsum(expressed)])
-    obs = pd.DataFrame({f"{name}_ontology_term_id": "unknown" for name in CLASSES}, index=np.arange(CELLS).astype(str))
-    obs["cell_type_ontology_term_id"] = rng.choice([f"CL:{number:07d}" for number in range(30)], size=CELLS)
+    obs = pd.DataFrame({f"{name}_ontology_term_id": "unknown" for name in CLASSES}, index=np.arange(cells).astype(str))
+    obs["cell_type_ontology_term_id"] = rng.choice([f"CL:{number:07d}" for number in range(30)], size=cells)
     obs["cluster"] = "0"
     obs["cell_type_cluster"] = obs["cell_type_ontology_term_id"] + "|0"
-    adata = anndata.AnnData(scipy.sparse.csr_matrix((counts, genes, indptr), shape=(CELLS, GENES)), obs=obs)
+    adata = anndata.AnnData(scipy.sparse.csr_matrix((counts, genes, indptr), shape=(cells, GENES)), obs=obs)
     adata.var_names = [f"ENSG{number:011d}" for number in range(GENES)]
-    adata.obsm["neighbor"] = rng.integers(CELLS, size=(CELLS, NEIGHBORS)).astype(np.int32)
-    adata.obsm["neighbor_distance"] = np.sort(rng.uniform(1, 9, (CELLS, NEIGHBORS)), axis=1).astype(np.float32)
+    adata.obsm["neighbor"] = rng.integers(cells, size=(cells, NEIGHBORS)).astype(np.int32)
+    adata.obsm["neighbor_distance"] = np.sort(rng.uniform(1, 9, (cells, NEIGHBORS)), axis=1).astype(np.float32)
     adata.uns["scprint2"] = {"dataset": "simulated", "organism": ORGANISM}
     return adata
 
@@ -114,7 +116,8 @@ def measure() -> dict:
     """Return cells per second of ours and of the peer, with and without neighbors."""
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
-        corpus = open_corpus(simulate_cells(), Path(folder))
+        adata = simulate_cells()
+        corpus = open_corpus(adata, Path(folder))
         loaders = {number: make_loader(corpus, neighbors=number) for number in (0, NEIGHBORS)}
         peer = Peer(loaders[0])
         candidates, repeats = {}, {}
@@ -124,19 +127,34 @@ def measure() -> dict:
             candidates[f"peer_{number}_neighbors"] = lambda step, number=number: peer.batch(step, neighbors=number)
             repeats |= {f"ragged_{number}_neighbors": 50, f"collated_{number}_neighbors": 20}
             repeats[f"peer_{number}_neighbors"] = 1
-        timed = interleave(candidates, repeats=repeats)
+        source = corpus.shards[0].source
+        others, missing = find_peers(
+            adata, Path(folder), draw=lambda step: source[loaders[0].sampler.draw(step, BATCH)]
+        )
+        for name, other in others.items():
+            candidates[f"{name}_rows"] = other.batch
+            repeats[f"{name}_rows"] = CELLS // BATCH
+        timed = interleave(candidates, repeats=repeats, cpu_clock=time.process_time)
         equal = {number: check_equal(loader, peer, neighbors=number) for number, loader in loaders.items()}
-    for row in timed.values():
-        row["cells_per_second"] = BATCH / row["seconds"]
-        row["cells_per_cpu_second"] = BATCH / row["cpu_seconds"]
-    ratios = {
-        f"{number}_neighbors": {
-            "times_faster_than_peer": timed[f"peer_{number}_neighbors"]["cpu_seconds"]
-            / timed[f"collated_{number}_neighbors"]["cpu_seconds"],
-            "equal": equal[number],
+        for row in timed.values():
+            row["cells_per_second"] = BATCH / row["seconds"]
+            row["cells_per_cpu_second"] = BATCH / row["cpu_seconds"]
+        ratios = {
+            f"{number}_neighbors": {
+                "times_faster_than_peer": timed[f"peer_{number}_neighbors"]["cpu_seconds"]
+                / timed[f"collated_{number}_neighbors"]["cpu_seconds"],
+                "equal": equal[number],
+            }
+            for number in loaders
         }
-        for number in loaders
-    }
+        ratios |= {
+            name: {
+                "ragged_times_faster": timed[f"{name}_rows"]["cpu_seconds"]
+                / timed["ragged_0_neighbors"]["cpu_seconds"],
+                "equal": other.check(),
+            }
+            for name, other in others.items()
+        }
     load = {
         "cells": CELLS,
         "genes": GENES,
@@ -144,4 +162,11 @@ def measure() -> dict:
         "batch": BATCH,
         "expressed_mean": peer.matrix.nnz / CELLS,
     }
-    return {"benchmark": "loader", "simulated": load, "results": timed, "ratios": ratios, "targets": TARGETS}
+    return {
+        "benchmark": "loader",
+        "simulated": load,
+        "results": timed,
+        "ratios": ratios,
+        "not_installed": missing,
+        "targets": TARGETS,
+    }

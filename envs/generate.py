@@ -20,6 +20,7 @@ PACKAGE = (
 ).split()
 FAMILIES = {
     "scprint2": PACKAGE,
+    "proteins": PACKAGE,  # and transformers, which proteins.post-deploy.sh installs
     "notebooks": [*PACKAGE, "ipykernel", "magic-impute", "nbconvert", "papermill"],
 }
 

@@ -1,5 +1,5 @@
-# What all rules share: the configured scale as plain values, and functions from wildcards to files and values. Nothing here may
-# import torch or pandas, because every job on a cluster reads the Snakefile twice.
+# What all rules share: the configured scale as plain values. Functions from wildcards to files and values are in inputs_data.smk and
+# inputs_rows.smk. Nothing here may import torch or pandas, because every job on a cluster reads the Snakefile twice.
 import json
 import os
 from pathlib import Path
@@ -7,10 +7,18 @@ from pathlib import Path
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
 from scprint2 import MODEL_REVISION
 from scprint2.config import overlay, tasks
-from scprint2.data import chunk_plan, registry
+from scprint2.data import (
+    chunk_plan,
+    corpora,
+    inventory,
+    protein_models,
+    registry,
+    truths,
+)
 
 CONFIG = Path("config")
 NEVER = "(?!)"  # a wildcard constraint that nothing meets
@@ -18,12 +26,14 @@ NEVER = "(?!)"  # a wildcard constraint that nothing meets
 # Every job inherits these, on a cluster too: results must not depend on hash order, and nothing may open a window. Numba, which
 # scanpy calls, takes all cores unless told otherwise, and torch with it, since both ask one OpenMP: two jobs on two cores then
 # waited for each other, at two to three times the cost.
+# Ontologies are the same for all of them: what is above a term is asked for in labels, corpora and scores.
 os.environ.update(
-    PYTHONHASHSEED="0", MPLBACKEND="Agg", JAX_PLATFORMS="cpu", NUMBA_NUM_THREADS="1"
+    PYTHONHASHSEED="0",
+    MPLBACKEND="Agg",
+    JAX_PLATFORMS="cpu",
+    NUMBA_NUM_THREADS="1",
+    SCPRINT2_ONTOLOGIES=json.dumps(config["ontologies"]),
 )
-
-
-# --- the scale: what is there, and what is to be run ---
 
 
 def data_folder():
@@ -51,6 +61,16 @@ def simulation_settings():
     """The numbers of the simulated world, which stand beside the registry of its datasets."""
     path = Path(SCALE["registry"]).with_name("simulation.yaml")
     return overlay.read_yaml(path) if SCALE["source"] == "simulate" else {}
+
+
+def label_tables():
+    """Dataset to its table from labels to ontology terms; one in the user's folder goes before one in config/."""
+    folders = [folder / "labels" for folder in (CONFIG, DATA) if folder]
+    return {
+        path.stem: str(path)
+        for folder in folders
+        for path in sorted(folder.glob("*.tsv"))
+    }
 
 
 def selected_variants():
@@ -109,348 +129,59 @@ def resumptions():
     return config["resumptions"] if workflow.is_main_process else 0
 
 
-# --- datasets and organisms ---
-
-
-def is_url(file):
-    return file.startswith(("https://", "http://", "file://"))
-
-
 def organism_name(organism):
     """An organism's id as part of a file name."""
     return organism.replace(":", "_")
 
 
-def organism_file(file):
-    """Where an organism's file lies: downloaded, in the user's folder, or among the scale's resources."""
-    if is_url(file):
-        return f"resources/{config['scale']}/genes/{file.rsplit('/', 1)[1]}"
-    return str(DATA / file) if DATA else f"resources/{config['scale']}/{file}"
-
-
-def organism_files(wildcards):
-    """The files that describe an organism: its genes and, where there are any, transcription factors and orthologs."""
-    row = next(
-        row
-        for row in ORGANISMS.values()
-        if organism_name(row.organism) == wildcards.organism
-    )
-    files = {
-        "genes": row.genes,
-        "transcription_factors": row.transcription_factors,
-        "orthologs": row.orthologs,
-    }
-    return {name: organism_file(file) for name, file in files.items() if file}
-
-
-def organism_urls():
-    """The organisms' files that are downloaded, file name to URL."""
-    files = [
-        file
-        for row in ORGANISMS.values()
-        for file in (row.genes, row.transcription_factors, row.orthologs)
-    ]
-    return {file.rsplit("/", 1)[1]: file for file in files if is_url(file)}
-
-
-def dataset_organism(wildcards):
-    return DATASETS[wildcards.dataset].organism
-
-
-def gene_table(wildcards):
-    """The gene table of a dataset's organism."""
-    return f"results/{wildcards.scale}/genes/{organism_name(dataset_organism(wildcards))}.tsv"
-
-
-def dataset_source(wildcards):
-    """What the registry says about where a dataset comes from, by value."""
-    row = DATASETS[wildcards.dataset].to_row()
-    return {
-        name: row[name]
-        for name in ("name", "organism", "url", "file", "sha256", "bytes")
-    }
-
-
-def dataset_content(wildcards):
-    """What the registry says about a dataset that changes what is made of it, by value."""
-    row = DATASETS[wildcards.dataset].to_row()
-    return {
-        name: row[name]
-        for name in ("name", "organism", "batch_key", "label_key", "layers", "subset")
-    }
-
-
-def dataset_sha256(wildcards):
-    """What a dataset's file must hash to; empty where the registry does not say."""
-    return DATASETS[wildcards.dataset].sha256
-
-
-def dataset_truth(wildcards):
-    """The network truth of a dataset, before its genes are mapped."""
-    return (
-        f"resources/{wildcards.scale}/truth/{DATASETS[wildcards.dataset].truth}.tsv.gz"
-    )
-
-
-def folder_file(wildcards):
-    """A dataset's file in the user's folder."""
-    return str(DATA / (DATASETS[wildcards.dataset].file or f"{wildcards.dataset}.h5ad"))
-
-
-def folder_truth(wildcards):
-    """The one file in the user's folder, or below it, that has the name of a network truth."""
-    endings = tuple(
-        f".{kind}{packed}" for kind in ("tsv", "csv", "txt") for packed in ("", ".gz")
-    )
-    found = [
-        path
-        for path in DATA.rglob(f"{wildcards.truth}.*")
-        if path.name.endswith(endings)
-    ]
-    if len(found) != 1:
-        raise WorkflowError(
-            f"network truth {wildcards.truth!r}: {len(found)} files of that name in {DATA}; there must be one, ending {endings}"
-        )
-    return str(found[0])
-
-
-# --- corpora and trainings ---
-
-
-def corpus_organisms(wildcards):
-    """The organisms of a corpus, in the order of the organism registry."""
-    found = {DATASETS[name].organism for name in CORPORA[wildcards.corpus]}
-    return [organism for organism in ORGANISMS if organism in found]
-
-
-def corpus_gene_tables(wildcards):
-    return [
-        f"results/{wildcards.scale}/genes/{organism_name(name)}.tsv"
-        for name in corpus_organisms(wildcards)
-    ]
-
-
-def corpus_datasets(wildcards):
-    return CORPORA[wildcards.corpus]
-
-
-def corpus_chunks(wildcards):
-    """The reports of the chunks that hold a corpus' datasets."""
-    wanted = set(CORPORA[wildcards.corpus])
-    return [
-        f"results/{wildcards.scale}/chunks/{corpus}/{chunk}.json"
-        for (corpus, chunk), names in CHUNKS.items()
-        if not wanted.isdisjoint(names)
-    ]
-
-
-def chunk_names(wildcards):
-    return CHUNKS[wildcards.corpus, wildcards.chunk]
-
-
-def chunk_datasets(wildcards):
-    """What the registry says about the datasets of a chunk, where it changes what is made of them, by value."""
-    rows = [DATASETS[name].to_row() for name in chunk_names(wildcards)]
-    left_out = {"licence", "citation", "roles", "truth"}
-    return [
-        {name: value for name, value in row.items() if name not in left_out}
-        for row in rows
-    ]
-
-
-def chunk_organisms(wildcards):
-    """The organisms of a chunk, in the order of the organism registry."""
-    found = {DATASETS[name].organism for name in chunk_names(wildcards)}
-    return [organism for organism in ORGANISMS if organism in found]
-
-
-def chunk_inputs(wildcards):
-    """The gene tables of a chunk and, where they are the user's own, its raw files."""
-    genes = [
-        f"results/{wildcards.scale}/genes/{organism_name(organism)}.tsv"
-        for organism in chunk_organisms(wildcards)
-    ]
-    if SCALE["source"] != "folder":
-        return {"genes": genes}
-    files = [DATASETS[name].file or f"{name}.h5ad" for name in chunk_names(wildcards)]
-    return {"genes": genes, "raw": [str(DATA / file) for file in files]}
-
-
-def data_report_pages(wildcards):
-    """The reports of the corpora that the chosen variants and the baselines need, of their datasets, and of the test datasets."""
-    used = {
-        BASELINE_CORPUS,
-        *(EXPERIMENTS[name]["data"]["corpus"] for name in VARIANTS),
-    }
-    wanted = {name for corpus in used for name in CORPORA[corpus]}
-    corpora = [
-        f"reports/{config['scale']}/corpora/{name}.html" for name in sorted(used)
-    ]
-    chunks = [
-        f"reports/{config['scale']}/chunks/{corpus}/{chunk}.html"
-        for (corpus, chunk), names in CHUNKS.items()
-        if not wanted.isdisjoint(names)
-    ]
-    tests = [
-        f"reports/{config['scale']}/datasets/{name}.html" for name in TEST_DATASETS
-    ]
-    return corpora + chunks + tests
-
-
-def baseline_corpus(wildcards):
-    """The corpus that baselines learn from: that of the base variant."""
-    return f"results/{wildcards.scale}/corpora/{BASELINE_CORPUS}.json"
-
-
-def experiment_corpus(wildcards):
-    """The corpus that a variant is trained on."""
-    return f"results/{wildcards.scale}/corpora/{EXPERIMENTS[wildcards.variant]['data']['corpus']}.json"
-
-
-def experiment_text(wildcards):
-    """The resolved experiment by value: a comment in config/ changes nothing, a changed value changes just its rows."""
-    return json.dumps(EXPERIMENTS[wildcards.variant])
-
-
-# --- the gymnasium ---
-
-
-def job_paths(pattern, jobs):
-    """Fill task and dataset into a pattern, one path per job; other wildcards stay."""
-    return [
-        pattern.replace("{task}", job.task).replace("{dataset}", job.dataset)
-        for job in jobs
-    ]
-
-
-def jobs_of(row):
-    """The predictions of a row: all for a model, those of its task for a baseline."""
-    return [job for job in JOBS if row in EXPERIMENTS or job.task == BASELINES[row][0]]
-
-
-def with_truth(jobs):
-    """The jobs that are scored against a known network."""
-    return [
-        job for job in jobs if job.task == "networks" and DATASETS[job.dataset].truth
-    ]
-
-
-def job_files(jobs):
-    """The processed datasets and the known networks that some jobs read."""
-    cells = job_paths("results/{scale}/datasets/{dataset}/cells.h5ad", jobs)
-    truths = job_paths("results/{scale}/truth/{dataset}.tsv", with_truth(jobs))
-    return list(dict.fromkeys(cells + truths))
-
-
-def job_text(jobs):
-    """What `scprint2 predict` is to do, every setting by value."""
-    plan = []
-    for job in jobs:
-        cells, *truth = (
-            path.format(scale=config["scale"]) for path in job_files([job])
-        )
-        plan.append(
-            job.to_json() | {"cells": cells, "truth": truth[0] if truth else None}
-        )
-    return json.dumps(plan)
-
-
-def find_jobs(wildcards):
-    """The one job that a task and a dataset name."""
-    return [
-        job
-        for job in JOBS
-        if (job.task, job.dataset) == (wildcards.task, wildcards.dataset)
-    ]
-
-
-def find_job_files(wildcards):
-    return [
-        path.format(scale=wildcards.scale) for path in job_files(find_jobs(wildcards))
-    ]
-
-
-def find_job_text(wildcards):
-    return job_text(find_jobs(wildcards))
-
-
-def find_notebook(wildcards):
-    return TASKS[wildcards.task]["notebook"]
-
-
-# --- Table 1 ---
-
-
-def score_files(wildcards):
-    """Every score file of every row and seed."""
-    pattern = "results/{scale}/scores/{variant}/seed_{seed}/{task}/{dataset}.tsv"
-    return [
-        path.format(scale=wildcards.scale, variant=row, seed=seed)
-        for row in [*VARIANTS, *BASELINES]
-        for seed in seeds(row)
-        for path in job_paths(pattern, jobs_of(row))
-    ]
-
-
-def table_rows():
-    """The rows of Table 1: models, then baselines, with all that the table says about them."""
-    known = overlay.list_variants(CONFIG)
-    models = [
-        {
-            "variant": name,
-            "section": known[name].section,
-            "name": known[name].table_name,
-            "reference": known[name].reference,
-            "seeds": len(seeds(name)),
-            "experiment": EXPERIMENTS[name],
-        }
-        for name in VARIANTS
-    ]
-    baselines = [
-        {
-            "variant": name,
-            "section": "baseline",
-            "name": title,
-            "reference": "base",
-            "seeds": len(seeds(name)),
-            "tasks": [task],
-        }
-        for name, (task, title) in BASELINES.items()
-    ]
-    return models + baselines
-
-
-def table_columns():
-    """The columns of Table 1, with the datasets behind their roles."""
-    columns = tasks.read_tasks(CONFIG, scale=config["scale"])["columns"]
-    return {
-        name: {
-            "task": column["task"],
-            "datasets": ROLES[column["role"]],
-            "metric": column["metric"],
-        }
-        for name, column in columns.items()
-    }
-
-
-def model_folders(wildcards):
-    """Every trained model."""
-    return [
-        f"results/{wildcards.scale}/models/{row}/seed_{seed}"
-        for row in VARIANTS
-        for seed in seeds(row)
-    ]
+def announce_downloads():
+    """Say at planning time what a run downloads, as far as the registries know; once, not in every job."""
+    if SCALE["source"] != "download" or not workflow.is_main_process:
+        return
+    corpora_used = {EXPERIMENTS[name]["data"]["corpus"] for name in VARIANTS}
+    names = {name for corpus in corpora_used for name in CORPORA[corpus]}
+    files = [DATASETS[name].bytes for name in sorted(names.union(TEST_DATASETS))]
+    used = {DATASETS[name].truth for name in TEST_DATASETS}.intersection(TRUTHS)
+    published = {TRUTHS[name].file: TRUTHS[name].bytes for name in used}
+    logger.warning(f"data: {inventory.Total.of(files + list(published.values()))}")
+    for corpus, missing in incomplete_corpora().items():
+        logger.warning(f"corpus {corpus} is incomplete: {missing}")
+
+
+def incomplete_corpora():
+    """The corpora that the chosen variants need and whose listings are not complete, with what is missing."""
+    used = {EXPERIMENTS[name]["data"]["corpus"] for name in VARIANTS}
+    return {name: text for name, text in PARTIAL.items() if name in used}
+
+
+def refuse_incomplete_corpora():
+    """Stop a run, not a plan, whose corpora would be a part of what they are called."""
+    missing = incomplete_corpora()
+    if missing and workflow.is_main_process:
+        lines = "; ".join(f"{name} ({text})" for name, text in missing.items())
+        raise WorkflowError(f"corpora are incomplete: {lines}")
 
 
 SCALE = overlay.read_scale(CONFIG, config["scale"])
 DATA = data_folder()
-DATASETS = registry.read_registry(registry_path("datasets.tsv", SCALE["registry"]))
-ORGANISMS = registry.read_organisms(registry_path("organisms.tsv", SCALE["organisms"]))
-SIMULATION = simulation_settings()
-WORDS = {name: row.roles for name, row in DATASETS.items()}
-CORPORA = overlay.assign_datasets(SCALE["corpora"], WORDS, where=config["scale"])
+TESTS = registry.read_registry(registry_path("datasets.tsv", SCALE["registry"]))
+WORDS = {name: row.roles for name, row in TESTS.items()}
+RESOLVED = corpora.resolve_corpora(
+    SCALE["corpora"],
+    TESTS,
+    folder=CONFIG / inventory.MANIFESTS,
+    where=f"scale {config['scale']}",
+)
+DATASETS, CORPORA, PARTIAL = RESOLVED.datasets, RESOLVED.corpora, RESOLVED.partial
 CHUNKS = chunk_plan.plan_chunks(CORPORA, SCALE["chunks"])
+LABEL_TABLES = label_tables()
 ROLES = overlay.assign_datasets(SCALE["roles"], WORDS, where=config["scale"])
+TRUTH_REGISTRY = str(Path(SCALE["registry"]).with_name(inventory.TRUTHS))
+TRUTHS = truths.read_truths(TRUTH_REGISTRY)
+CHECKSUMS = str(CONFIG / inventory.CHECKSUMS)
+ORGANISMS = registry.read_organisms(registry_path("organisms.tsv", SCALE["organisms"]))
+PROTEIN_MODELS = protein_models.read_protein_models(CONFIG / "protein_models.tsv")
+SIMULATION = simulation_settings()
 
 EXPERIMENTS = resolve_variants()
 VARIANTS = selected_variants()
@@ -465,6 +196,7 @@ BASELINES = {
 }
 BASELINE_CORPUS = EXPERIMENTS["base"]["data"]["corpus"]
 TEST_DATASETS = sorted({job.dataset for job in JOBS})
+announce_downloads()
 
 MODEL_ROWS = "|".join(VARIANTS)
 BASELINE_ROWS = "|".join(BASELINES) or NEVER
@@ -479,5 +211,6 @@ wildcard_constraints:
     task="|".join(TASKS),
     dataset=registry.NAME.pattern,  # not the names themselves: there may be 26,000
     chunk=r"\d+",
+    truth=registry.TRUTH.pattern,
     organism="|".join(map(organism_name, ORGANISMS)),
     corpus="|".join(CORPORA),

@@ -17,13 +17,38 @@ rule find_duplicates:
         "../workflow/scripts/find_duplicates.py"
 
 
-rule build_corpus:
+rule check_leakage:
     input:
         members="results/{scale}/corpora/{corpus}/members.json",
         genes=corpus_gene_tables,
         tests=expand(
             "results/{{scale}}/datasets/{dataset}/cells.h5ad", dataset=TEST_DATASETS
         ),
+    output:
+        ledger=report(
+            "results/{scale}/corpora/{corpus}_leakage.tsv",
+            caption="../workflow/report/leakage.rst",
+            category="Corpora",
+            labels={"corpus": "{corpus}"},
+        ),
+        seen="results/{scale}/corpora/{corpus}_seen.tsv.gz",
+    log:
+        "results/{scale}/logs/check_leakage/{corpus}.log",
+    conda:
+        "../envs/scprint2.yaml"
+    params:
+        organisms=corpus_organisms,
+        sources=corpus_sources,
+    script:
+        "../workflow/scripts/check_leakage.py"
+
+
+rule build_corpus:
+    input:
+        members="results/{scale}/corpora/{corpus}/members.json",
+        genes=corpus_gene_tables,
+        ledger="results/{scale}/corpora/{corpus}_leakage.tsv",
+        seen="results/{scale}/corpora/{corpus}_seen.tsv.gz",
     output:
         "results/{scale}/corpora/{corpus}.json",
     log:
@@ -32,6 +57,8 @@ rule build_corpus:
         "../envs/scprint2.yaml"
     params:
         organisms=corpus_organisms,
+        leakage=config["leakage"],
         validation_share=SCALE["constants"]["validation_share"],
+        ontologies=config["ontologies"],
     script:
         "../workflow/scripts/build_corpus.py"

@@ -62,6 +62,7 @@ rule download_dataset:
         "../envs/scprint2.yaml"
     params:
         dataset=dataset_source,
+        checksums=CHECKSUMS,
     script:
         "../workflow/scripts/download_dataset.py"
 
@@ -82,23 +83,62 @@ rule download_organism_file:
         "../envs/scprint2.yaml"
     params:
         url=lookup(dpath="{file}", within=organism_urls()),
+        checksums=CHECKSUMS,
     script:
         "../workflow/scripts/download_file.py"
 
 
-rule download_truth:
+rule download_source:
+    output:
+        "resources/{scale}/sources/{file}",
+    log:
+        "results/{scale}/logs/download_source/{file}.log",
+    wildcard_constraints:
+        scale=only_for("download"),
+        file=r"[A-Za-z0-9_.-]+",
+    conda:
+        "../envs/scprint2.yaml"
+    params:
+        source=source_origin,
+        checksums=CHECKSUMS,
+    script:
+        "../workflow/scripts/download_source.py"
+
+
+ruleorder: unpack_dataset > download_dataset
+
+
+rule unpack_dataset:
+    input:
+        dataset_archive,
+    output:
+        "resources/{scale}/datasets/{dataset}.h5ad",
+    log:
+        "results/{scale}/logs/unpack_dataset/{dataset}.log",
+    wildcard_constraints:
+        scale=only_for("download"),
+        dataset=archived_datasets(),
+    conda:
+        "../envs/scprint2.yaml"
+    script:
+        "../workflow/scripts/unpack_dataset.py"
+
+
+rule convert_truth:
+    input:
+        unpack(truth_files),
     output:
         "resources/{scale}/truth/{truth}.tsv.gz",
     log:
-        "results/{scale}/logs/download_truth/{truth}.log",
+        "results/{scale}/logs/convert_truth/{truth}.log",
     wildcard_constraints:
         scale=only_for("download"),
     conda:
         "../envs/scprint2.yaml"
     params:
-        url="",
+        conversion=truth_conversion,
     script:
-        "../workflow/scripts/download_file.py"
+        "../workflow/scripts/convert_truth.py"
 
 
 rule link_dataset:
@@ -156,9 +196,11 @@ rule preprocess_dataset:
     input:
         raw="resources/{scale}/datasets/{dataset}.h5ad",
         genes=gene_table,
+        labels=label_table,
     output:
         cells="results/{scale}/datasets/{dataset}/cells.h5ad",
         genes="results/{scale}/datasets/{dataset}/genes.tsv",
+        labels="results/{scale}/datasets/{dataset}/labels.tsv",
         quality="results/{scale}/datasets/{dataset}/qc.json",
         read="results/{scale}/datasets/{dataset}/read.parquet",
         drawn="results/{scale}/datasets/{dataset}/drawn.parquet",
@@ -169,6 +211,7 @@ rule preprocess_dataset:
     params:
         dataset=dataset_content,
         settings=SCALE["preprocessing"],
+        ontologies=config["ontologies"],
     script:
         "../workflow/scripts/preprocess_dataset.py"
 
@@ -187,8 +230,10 @@ rule process_chunk:
         organisms=chunk_organisms,
         settings=SCALE["preprocessing"],
         validation_share=SCALE["constants"]["validation_share"],
+        ontologies=config["ontologies"],
         source=SCALE["source"],
         simulation=SIMULATION,
+        checksums=CHECKSUMS,
     script:
         "../workflow/scripts/process_chunk.py"
 

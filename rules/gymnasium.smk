@@ -7,6 +7,7 @@ rule predict_and_evaluate:
     input:
         model="results/{scale}/models/{variant}/seed_{seed}",
         files=job_files(JOBS),
+        seen=seen_cells,
         notebooks=[
             "workflow/notebooks/predict.ipynb",
             *(task["notebook"] for task in TASKS.values()),
@@ -43,7 +44,7 @@ rule predict_and_evaluate:
         "python {input.runner} {input.notebooks} --log {log.notebook} --out {output.notebook}"
         " --files predictions {output.predictions}"
         " --parameters model={input.model} jobs={params.jobs:q} out={params.predictions} scores={params.scores}"
-        " scale={wildcards.scale} variant={wildcards.variant} seed={wildcards.seed} > {log.text} 2>&1"
+        " seen={input.seen} scale={wildcards.scale} variant={wildcards.variant} seed={wildcards.seed} > {log.text} 2>&1"
 
 
 for baseline, (task, _) in BASELINES.items():
@@ -54,6 +55,7 @@ for baseline, (task, _) in BASELINES.items():
         input:
             corpus=baseline_corpus,
             files=job_files(jobs_of(baseline)),
+            seen=seen_cells,
             notebooks=["workflow/notebooks/predict.ipynb", TASKS[task]["notebook"]],
             runner="workflow/scripts/run_notebook.py",
         output:
@@ -88,7 +90,7 @@ for baseline, (task, _) in BASELINES.items():
             "python {input.runner} {input.notebooks} --log {log.notebook} --out {output.notebook}"
             " --files predictions {output.predictions}"
             " --parameters baseline={wildcards.variant} corpus={input.corpus} jobs={params.jobs:q}"
-            " out={params.predictions} scores={params.scores}"
+            " out={params.predictions} scores={params.scores} seen={input.seen}"
             " scale={wildcards.scale} variant={wildcards.variant} seed={wildcards.seed} > {log.text} 2>&1"
 
 
@@ -96,6 +98,7 @@ rule predict:
     input:
         model="results/{scale}/models/{variant}/seed_{seed}",
         files=find_job_files,
+        seen=seen_cells,
     output:
         "results/{scale}/predictions/{variant}/seed_{seed}/{task}/{dataset}.h5ad",
     log:
@@ -112,13 +115,14 @@ rule predict:
         predictions="results/{scale}/predictions/{variant}/seed_{seed}",
     shell:
         "scprint2 predict --model {input.model} --jobs {params.jobs:q} --seed {wildcards.seed}"
-        " --out {params.predictions} > {log} 2>&1"
+        " --out {params.predictions} --seen='{input.seen}' > {log} 2>&1"
 
 
 rule predict_baseline:
     input:
         corpus=baseline_corpus,
         files=find_job_files,
+        seen=seen_cells,
     output:
         "results/{scale}/predictions/{variant}/seed_{seed}/{task}/{dataset}.h5ad",
     log:
@@ -133,7 +137,7 @@ rule predict_baseline:
         predictions="results/{scale}/predictions/{variant}/seed_{seed}",
     shell:
         "scprint2 predict --baseline {wildcards.variant} --corpus {input.corpus} --jobs {params.jobs:q}"
-        " --seed {wildcards.seed} --out {params.predictions} > {log} 2>&1"
+        " --seed {wildcards.seed} --out {params.predictions} --seen='{input.seen}' > {log} 2>&1"
 
 
 rule evaluate:

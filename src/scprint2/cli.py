@@ -10,6 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
+from scprint2.data.command import app as data_app
+from scprint2.data.protein_command import embed_proteins
 from scprint2.tasks.command import predict
 from scprint2.training.work import EXIT_UNFINISHED, Unfinished
 
@@ -23,13 +25,17 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-data_app = typer.Typer(help="Datasets of a registry.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 app.command(
     "predict",
     epilog="Example: scprint2 predict --model results/mini/models/base/seed_0 --seed 0 --out predictions --jobs jobs.json, where "
     'jobs.json holds [{"task": "embed", "role": "lung", "dataset": "sim_lung", "settings": {...}, "cells": "cells.h5ad"}]',
 )(predict)
+app.command(
+    "embed-proteins",
+    epilog="Example: scprint2 embed-proteins --proteins proteins.tsv --model esm2_t33_650M_UR50D --work work/human "
+    "--out human.parquet",
+)(embed_proteins)
 
 Config = Annotated[Path, typer.Option(help="Folder with base.yaml, scales/ and variants/.", file_okay=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -134,33 +140,6 @@ def _seconds_since_start() -> float:
     import psutil
 
     return max(0.0, time.time() - psutil.Process(os.getpid()).create_time())
-
-
-@data_app.command("list", epilog="Example: scprint2 data list --scale mini --json")
-def list_datasets(
-    *,
-    scale: Annotated[str | None, typer.Option(help="List the registry of this scale.")] = None,
-    registry: Annotated[
-        Path | None, typer.Option(help="Instead of --scale: a registry.", exists=True, dir_okay=False)
-    ] = None,
-    config: Config = Path("config"),
-    as_json: Json = False,
-) -> None:
-    """List the datasets of a registry: organism, roles, size, licence."""
-    from scprint2.config.overlay import read_scale
-    from scprint2.data.registry import read_registry
-
-    if (scale is None) == (registry is None):
-        raise typer.BadParameter("give either --scale or --registry")
-    path = Path(read_scale(config, scale)["registry"]) if scale is not None else registry
-    datasets = read_registry(str(path))
-    if as_json:
-        typer.echo(json.dumps([dataset.to_row() for dataset in datasets.values()]))
-        return
-    for name, dataset in datasets.items():
-        size = "" if dataset.bytes is None else f"{dataset.bytes / 1e6:,.1f} MB"
-        fields = (name, dataset.organism, " ".join(dataset.roles), size, dataset.licence)
-        typer.echo("\t".join(fields))
 
 
 def main() -> None:

@@ -93,15 +93,27 @@ def choose_spread(reference: Sequence[float], *, pooled: Spread | None) -> Sprea
     return pooled
 
 
-def prediction_interval(reference: Sequence[float], *, seeds: int, pooled: Spread | None) -> Interval:
+def prediction_interval(
+    reference: Sequence[float], *, seeds: int, pooled: Spread | None, confidence: float = CONFIDENCE
+) -> Interval:
     """Interval for the mean of `seeds` further runs of the reference: mean +- t(df, 0.975) * s * sqrt(1/n + 1/m).
 
     n and m are the seeds of the reference and of the row that is judged; s and its degrees of freedom come from `choose_spread`.
     """
-    spread = choose_spread(reference, pooled=pooled)
-    center = float(np.mean(reference))
-    quantile = float(stats.t.ppf((1 + CONFIDENCE) / 2, spread.degrees))
-    half = quantile * spread.deviation * float(np.sqrt(1 / len(reference) + 1 / seeds))
+    return _interval(reference, share=1 / len(reference) + 1 / seeds, pooled=pooled, confidence=confidence)
+
+
+def mean_interval(values: Sequence[float], *, pooled: Spread | None, confidence: float = CONFIDENCE) -> Interval:
+    """Interval for the mean that further seeds would approach: mean +- t(df, 0.975) * s * sqrt(1/n); s from `choose_spread`."""
+    return _interval(values, share=1 / len(values), pooled=pooled, confidence=confidence)
+
+
+def _interval(values: Sequence[float], *, share: float, pooled: Spread | None, confidence: float) -> Interval:
+    """Mean +- t * s * sqrt(share)."""
+    spread = choose_spread(values, pooled=pooled)
+    center = float(np.mean(values))
+    quantile = float(stats.t.ppf((1 + confidence) / 2, spread.degrees))
+    half = quantile * spread.deviation * float(np.sqrt(share))
     return Interval(center - half, center + half)
 
 

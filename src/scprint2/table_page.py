@@ -90,6 +90,11 @@ def group_columns(columns: Sequence[str]) -> tuple[tuple[tuple[str, int], ...], 
 
 def render_html(display: Display) -> str:
     """Render the table as one HTML page without scripts, fonts or images from elsewhere."""
+    return render_template("table1.html", display=display)
+
+
+def render_template(name: str, **values: object) -> str:
+    """Fill one of the package's pages; a value that it misses is an error."""
     environment = Environment(
         loader=PackageLoader("scprint2", "."),
         autoescape=True,
@@ -97,7 +102,7 @@ def render_html(display: Display) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("table1.html").render(display=display)
+    return environment.get_template(name).render(**values)
 
 
 def _describe_tests(comparisons: pd.DataFrame) -> dict[tuple[str, str], str]:

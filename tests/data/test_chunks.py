@@ -8,12 +8,15 @@ import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
-from scprint2.data.chunk_plan import chunk_of, plan_chunks
+from scprint2.data.chunk_plan import chunk_of, count_chunks, plan_chunks
 from scprint2.data.chunks import ChunkPlace, Recipe, process_chunk, process_dataset
-from scprint2.data.raw_sources import Folder, link_file
+from scprint2.data.label_names import LabelNames
+from scprint2.data.raw_sources import Downloads, Folder, Simulator, link_file
 from scprint2.data.registry import Dataset
+from scprint2.data.shard import Shard
 from tests.data.raw import HUMAN, SETTINGS, gene_table, raw_cells
 from tests.helpers import ROOT
 
@@ -25,12 +28,15 @@ class Counted:
     folder: Path
     asked: list[str] = field(default_factory=list)
 
+    def origin(self, dataset):
+        return Folder(self.folder).origin(dataset)
+
     def get(self, dataset, target):
         self.asked.append(dataset.name)
         Folder(self.folder).get(dataset, target)
 
 
-RECIPE = Recipe(SETTINGS, 0.1, {HUMAN: gene_table()})
+RECIPE = Recipe(SETTINGS, 0.1, {HUMAN: gene_table()}, labels={}, ontologies={})
 
 
 @pytest.fixture
@@ -63,9 +69,27 @@ def test_a_dataset_belongs_to_the_first_corpus_that_lists_it_and_to_a_chunk_by_i
         "b": "small",
         "c": "large",
     }
-    assert planned["large", chunk_of("c", 256)] == ["c"]
+    assert planned["large", chunk_of("c", 16)] == ["c"]
     more = plan_chunks(corpora | {"large": ["new", "b", "c"]}, 256)
     assert all(set(names) <= set(more[key]) for key, names in planned.items())
+
+
+@pytest.mark.parametrize(
+    ("datasets", "chunks"), [(1, 16), (256, 16), (257, 32), (500, 32), (1000, 64), (4096, 256), (26_332, 256)]
+)
+def test_a_corpus_gets_chunks_by_its_size_up_to_the_most(datasets, chunks):
+    assert count_chunks(datasets, 256) == chunks
+    assert count_chunks(datasets, 8) == 8
+    planned = plan_chunks({"only": [f"srx{number}" for number in range(datasets)]}, 256)
+    assert len(planned) == min(datasets, chunks)
+
+
+def test_a_corpus_that_grows_only_has_its_chunks_cut_in_two():
+    names = [f"srx{number}" for number in range(300)]
+    before, after = plan_chunks({"only": names[:256]}, 256), plan_chunks({"only": names}, 256)
+    for (corpus, chunk), held in before.items():
+        halves = [after.get((corpus, f"{number:03d}"), []) for number in (int(chunk), int(chunk) + 16)]
+        assert set(held) <= {name for half in halves for name in half}
 
 
 def test_chunks_of_many_datasets_are_of_like_size():
@@ -87,7 +111,7 @@ def test_what_is_done_is_not_done_again(place, source):
     assert {name: (place.processed / name / "shard").stat().st_ino for name in ("one", "two")} == before
 
 
-@pytest.mark.parametrize("change", ["settings", "share", "registry", "raw file", "shard"])
+@pytest.mark.parametrize("change", ["settings", "share", "registry", "labels", "ontologies", "raw file", "shard"])
 def test_what_a_shard_depends_on_makes_it_again(place, source, change):
     (dataset,) = write_raw(source.folder, ["one"])
     process_dataset(dataset, source, RECIPE, place)
@@ -98,6 +122,10 @@ def test_what_a_shard_depends_on_makes_it_again(place, source, change):
         recipe = replace(RECIPE, validation_share=0.2)
     if change == "registry":
         dataset = replace(dataset, batch_key="donor_id")
+    if change == "labels":
+        recipe = replace(RECIPE, labels={"one": LabelNames({("sex", "?"): "unknown"}, {})})
+    if change == "ontologies":
+        recipe = replace(RECIPE, ontologies={"CL": "my/cl.obo"})
     if change == "raw file":
         write_raw(source.folder, ["one"], cells=70)
     if change == "shard":
@@ -210,6 +238,45 @@ def test_after_a_kill_at_any_time_the_rest_is_done_and_the_shards_are_those_of_a
     for name in names:
         assert shard_bytes(killed, name) == shard_bytes(calm, name)
     assert not [path for path in (tmp_path / "b").rglob("*") if path.name.startswith((".tmp-", "counts-"))]
+
+
+def test_a_simulated_dataset_depends_on_the_numbers_of_its_world_and_a_file_on_its_checksum():
+    dataset = Dataset("one", HUMAN, file="one.h5ad")
+    assert Simulator({"seed": 1}).origin(dataset) != Simulator({"seed": 2}).origin(dataset)
+    files = [Folder(Path("a")), Folder(Path("b")), Downloads([], "sums.tsv"), Downloads(["mirror"], "sums.tsv")]
+    assert len({RECIPE.key(dataset, origin=source.origin(dataset)) for source in files}) == 1
+    known = replace(dataset, sha256="0" * 64)
+    assert files[0].origin(known) != files[0].origin(dataset)
+
+
+def test_a_download_is_checked_by_the_table_of_checksums_and_an_archive_is_refused(tmp_path):
+    (tmp_path / "mirror").mkdir()
+    (dataset,) = write_raw(tmp_path / "mirror", ["one"])
+    source = Downloads([str(tmp_path / "mirror")], tmp_path / "checksums.tsv")
+    source.get(dataset, tmp_path / "raw/one.h5ad")
+    assert "one.h5ad" in (tmp_path / "checksums.tsv").read_text()
+    write_raw(tmp_path / "mirror", ["one"], cells=70)
+    with pytest.raises(ValueError, match="one.h5ad"):
+        source.get(dataset, tmp_path / "raw/again.h5ad")
+    with pytest.raises(ValueError, match="archives are unpacked for test sets only"):
+        source.get(replace(dataset, file="one.tar"), tmp_path / "raw/one.h5ad")
+
+
+def test_labels_of_a_dataset_are_read_with_its_own_table_and_reported(place, source):
+    raw = raw_cells(60)
+    raw.obs["sex"] = "f"
+    raw.obs = raw.obs.drop(columns=[name for name in raw.obs if str(name).startswith("sex_")])
+    source.folder.mkdir()
+    for name in ("with", "without"):
+        raw.write_h5ad(source.folder / f"{name}.h5ad")
+    recipe = replace(RECIPE, labels={"with": LabelNames({("sex", "f"): "PATO:0000383"}, {})})
+    found = {}
+    for name in ("with", "without"):
+        process_dataset(Dataset(name, HUMAN), source, recipe, place)
+        report = pd.read_csv(place.processed / name / "labels.tsv", sep="\t").set_index(["class", "label"])
+        found[name] = (report.loc[("sex", "f"), "by"], Shard.open(place.processed / name / "shard").terms["sex"])
+    assert found["with"] == ("table", ["PATO:0000383"])
+    assert found["without"][1] == []
 
 
 def test_a_link_is_made_to_the_file_that_the_registry_means_and_to_no_other(tmp_path):

@@ -30,12 +30,11 @@ def candidates(counts, genes, profile, *, first=0, total=None):
     counts = torch.as_tensor(counts, dtype=torch.float32)
     expressed = [np.flatnonzero(row) for row in counts.numpy()]
     longest = max(len(row) for row in expressed)
-    padded = np.zeros((len(counts), longest), np.int32)
+    padded = np.full((len(counts), longest), 2 * WIDTH, np.int32)
     for row, found in enumerate(expressed):
         padded[row, : len(found)] = found
     return Candidates(
         expressed=torch.from_numpy(padded),
-        lengths=torch.tensor([len(row) for row in expressed]),
         counts=counts,
         tier=genes.tier,
         profile=torch.tensor(profile),

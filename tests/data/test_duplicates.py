@@ -4,7 +4,7 @@ import pytest
 
 from scprint2.data import duplicates
 from scprint2.data.corpus import Corpus
-from scprint2.data.duplicates import drop_duplicates, find_repeated, member_paths
+from scprint2.data.duplicates import drop_duplicates, find_repeated, member_paths, write_members
 from scprint2.data.loader import BatchLoader
 from scprint2.data.shard import Shard, hash_rows
 from scprint2.data.shard_filter import filter_shard
@@ -58,7 +58,8 @@ def test_the_first_dataset_keeps_a_cell_and_every_hash_is_left_once(shards, tmp_
     assert found["duplicates"] == [
         {"dataset": "b", "of": "a", "cells": repeated}, {"dataset": "c", "of": "a", "cells": 80 - shallow},
     ]  # fmt: skip
-    paths = member_paths(tmp_path / "corpus/members.json", found["members"])
+    write_members(tmp_path / "corpus/members.json", found, failed={})
+    paths = member_paths(tmp_path / "corpus/members.json")
     human = [Shard.open(path) for path in paths[:3]]
     hashes = np.concatenate([shard.hash[compared(shard)] for shard in human])
     assert len(set(hashes.tolist())) == len(hashes)

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from scprint2.data.gene_embeddings import average_pool, gene_embedding
+from scprint2.data.protein_embeddings import write_vectors
 from scprint2.data.vocabulary import GeneVocabulary
 
 
@@ -62,14 +63,52 @@ def test_a_table_is_pooled_and_standardized_and_missing_genes_are_counted(tmp_pa
     assert "vectors.parquet, 32 columns" in found.source
 
 
-def test_a_table_of_other_genes_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="holds none of the 1 genes"):
-        gene_embedding(vocabulary(["x"]), table=table(tmp_path, np.ones((2, 4)), ["other", "more"]), dim=2, seed=0)
+GOOD = np.arange(8, dtype=np.float32).reshape(2, 4)
 
 
 @pytest.mark.parametrize(
-    ("value", "genes", "message"), [(np.nan, ["G0", "G1"], "finite"), (1.0, ["G0", "G0"], "more than once")]
+    ("vectors", "genes", "message"),
+    [
+        (
+            np.where(GOOD == 5, np.nan, GOOD),
+            ["G0", "G1"],
+            r"1 genes have values that are NaN or infinite, such as 'G1'; leave",
+        ),
+        (GOOD, ["G0", "G0"], "1 genes are given more than once, such as 'G0'; keep one row each"),
+        (GOOD, [0, 1], "its index holds 0, not gene ids. Set the column of gene ids as index"),
+        (
+            GOOD.astype(str),
+            ["G0", "G1"],
+            r"its columns must hold numbers, .* found 4, of which \['0', '1', '2', '3'\]",
+        ),
+        (GOOD[:, :0], ["G0", "G1"], "its columns must hold numbers, at least one; found 0"),
+        (
+            GOOD,
+            ["G0.3", "G1.12"],
+            r"its gene ids carry versions \('G0.3'\); needed are ids without, such as 'G0'. Strip them",
+        ),
+        (GOOD, ["other", "more"], r"holds none of the 1 genes; it names \['other', 'more'\], needed are \['G0'\]"),
+    ],
 )
-def test_a_bad_table_is_refused(tmp_path, value, genes, message):
-    with pytest.raises(ValueError, match=message):
-        gene_embedding(vocabulary(["x"]), table=table(tmp_path, np.full((2, 4), value), genes), dim=2, seed=0)
+def test_a_bad_table_of_a_user_is_refused_with_one_clear_error(tmp_path, vectors, genes, message):
+    with pytest.raises(ValueError, match=f"vectors.parquet: {message}"):
+        gene_embedding(vocabulary(["x"]), table=table(tmp_path, vectors, genes), dim=2, seed=0)
+
+
+def test_a_file_that_is_no_parquet_is_refused(tmp_path):
+    (tmp_path / "vectors.parquet").write_text("gene_id,0,1")
+    with pytest.raises(ValueError, match="cannot be read as parquet .*Give gene ids as index"):
+        gene_embedding(vocabulary(["x"]), table=tmp_path / "vectors.parquet", dim=2, seed=0)
+
+
+@pytest.mark.parametrize("width", [1536, 1152, 1280, 960])
+def test_tables_of_any_width_are_taken_and_the_model_that_made_them_is_named(tmp_path, width):
+    vectors = np.random.default_rng(0).normal(size=(3, width)).astype(np.float32)
+    path = tmp_path / "vectors.parquet"
+    write_vectors(pd.DataFrame(vectors, index=["G0", "G1", "G2"]), path, record={"model": "esm", "sha256": "12ab"})
+    found = gene_embedding(vocabulary(["x", "y", "z", "w"]), table=path, dim=256, seed=0)
+    assert found.values.shape == (4, 256)
+    assert found.source == (
+        f"vectors.parquet, {width} columns; model esm, sha256 12ab; "
+        "1 of 4 genes are not in it and have seeded random vectors (seed 0)"
+    )

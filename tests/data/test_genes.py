@@ -64,8 +64,8 @@ def test_transcription_factors_are_found_by_id_or_symbol_and_pairs_of_orthologs_
     table = build_gene_table(raw(tmp_path), organism=HUMAN, transcription_factors=factors, families=pairs).frame
     assert table.loc[table["is_tf"], "gene_id"].tolist() == ["ENSG3", "ENSG1"]
     assert table.set_index("gene_id")["family"].to_dict() == {
-        "ENSG1": "ENSG1", "ENSG2": "ENSG2", "ENSG3": "ENSG3", "ENSG4": "ENSG3", "ENSG5": "ENSG5",
-    }  # fmt: skip
+        "ENSG1": "ENSG1", "ENSG2": "ENSG2", "ENSG3": "ENSG3", "ENSG4": "ENSG4", "ENSG5": "ENSG5",
+    }, "a second human gene does not enter the family of ENSMUSG8"  # fmt: skip
     mouse = raw(tmp_path, "gene_id\tsymbol\tbiotype\nENSMUSG7\tAa\tprotein_coding\n", "mouse.tsv")
     assert build_gene_table(mouse, organism=MOUSE, families=pairs).frame["family"].tolist() == ["ENSG1"]
 
@@ -93,6 +93,58 @@ def test_a_cellxgene_table_without_header_and_a_gtf_file_give_the_genes_of_the_e
         ["ENSG1", "AA", 5000, 0],
         ["ENSG2", "", 90000, 1],
     ]
+
+
+INFO = """#tax_id\tGeneID\tSymbol\tLocusTag\tSynonyms\tdbXrefs
+9606\t1\tAA\t-\tOLDA|OLDER\tMIM:1|Ensembl:ENSG1
+9606\t2\tBBX\t-\t-\tEnsembl:ENSG2
+9606\t3\tCC\tLOC3\t-\t-
+9606\t4\tDD\t-\tAA\t-
+9606\t5\tDD\t-\tTWICE\t-
+"""
+
+
+def test_aliases_come_from_gene_info_by_id_else_by_symbol(tmp_path):
+    table = build_gene_table(raw(tmp_path), organism=HUMAN, aliases=raw(tmp_path, INFO, "Human.gene_info"))
+    assert dict(zip(table.frame["gene_id"], table.frame["aliases"], strict=True)) == {
+        "ENSG1": "OLDA|OLDER",
+        "ENSG2": "BBX",  # NCBI's symbol, where Ensembl has another
+        "ENSG3": "LOC3",
+        "ENSG4": "",  # two genes of NCBI have its symbol
+        "ENSG5": "",
+    }
+    assert map_genes(["OLDER", "BBX"], table).report["gene_id"].tolist() == ["ENSG1", "ENSG2"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Species\tSymbol\tEnsembl\tFamily\nHomo_sapiens\tAA\tENSG1\tDD\nHomo_sapiens\tOLDC\tNA\tzf\n",  # AnimalTFDB
+        "TF_ID\tGene_ID\tFamily\nENSG1.1\tENSG1\tDD\nOLDC\tOLDC\tDD\n",  # PlantTFDB
+        "ENSG1.7\nOLDC\n",
+    ],
+)
+def test_lists_of_transcription_factors_of_all_kinds_are_read_and_families_are_no_genes(tmp_path, text):
+    lines = [line.split("\t") for line in ENSEMBL.splitlines()]
+    lines = [[*line, "aliases" if line[0] == "ensembl_id" else "OLDC" if line[0] == "ENSG3" else ""] for line in lines]
+    genes = raw(tmp_path, "\n".join("\t".join(line) for line in lines) + "\n")
+    frame = build_gene_table(genes, organism=HUMAN, transcription_factors=raw(tmp_path, text, "factors.txt")).frame
+    assert frame.loc[frame["is_tf"], "gene_id"].tolist() == ["ENSG3", "ENSG1"]
+
+
+@pytest.mark.parametrize("kind", ["aliases", "transcription_factors"])
+def test_a_table_of_another_organism_is_refused(tmp_path, kind):
+    text = INFO.replace("ENSG", "ENSMUSG").replace("AA", "Aa").replace("CC", "Cc").replace("DD", "Dd")
+    other = raw(tmp_path, text if kind == "aliases" else "ENSMUSG1\n", "other.txt")
+    with pytest.raises(ValueError, match="other.txt: names none of the genes"):
+        build_gene_table(raw(tmp_path), organism=HUMAN, **{kind: other})
+
+
+def test_ids_of_plants_with_versions_are_recognized_by_few_prefixes(tmp_path):
+    text = "gene_id\tsymbol\tbiotype\n" + "".join(f"Solyc01g{n:06d}.3\t\tprotein_coding\n" for n in range(300))
+    table = build_gene_table(raw(tmp_path, text), organism="NCBITaxon:4081")
+    assert len(table.id_form.pattern) < 100
+    assert map_genes(["Solyc01g000007.3", "Solyc01g900000.3"], table).report["status"].tolist() == ["mapped", "dropped"]
 
 
 def test_a_gene_table_survives_the_way_through_a_file(tmp_path):

@@ -1,16 +1,17 @@
 import pandas as pd
 import pytest
 
-from scprint2.data.labels import align_labels, spoken_term
+from scprint2.data.label_names import LabelNames
+from scprint2.data.labels import NO_LABELS, align_labels, resolve
 from scprint2.data.registry import Dataset
 from scprint2.data.vocabulary import CLASSES
 
 HUMAN = "NCBITaxon:9606"
 
 
-def align(label_key="", **columns):
+def align(label_key="", *, names=NO_LABELS, uns=None, **columns):
     obs = pd.DataFrame(columns, index=[f"cell_{n}" for n in range(len(next(iter(columns.values()))))])
-    return align_labels(obs, dataset=Dataset("a", HUMAN, label_key=label_key))
+    return align_labels(obs, dataset=Dataset("a", HUMAN, label_key=label_key), names=names, uns=uns)
 
 
 def found(labels, name):
@@ -44,9 +45,51 @@ def test_names_are_looked_up_without_case():
     assert labels.unknown == {"cell_type": {"cells": 1, "examples": ["no such cell"]}}
 
 
-def test_the_names_of_the_scib_sets_are_known():
-    assert spoken_term("cell_type", "activated_stellate") == "CL:0002410"
-    assert spoken_term("cell_type", "Type 2") == "CL:0002063"
+def test_a_name_is_looked_up_among_names_then_among_exact_synonyms():
+    assert resolve("cell_type", "T lymphocyte").by == "synonym"
+    assert resolve("cell_type", "T lymphocyte").term == resolve("cell_type", "T cell").term == "CL:0000084"
+    assert (resolve("cell_type", "T cell").by, resolve("assay", "inDrop").term) == ("name", "EFO:0008780")
+
+
+def test_a_name_of_several_terms_is_ambiguous_and_not_mapped():
+    found = resolve("assay", "nuc-seq")
+    assert (found.term, found.status, found.by) == ("unknown", "ambiguous", "name")
+    labels = align(assay=["nuc-seq", "10x 3' v2"])
+    assert labels.unknown == {"assay": {"cells": 1, "examples": ["nuc-seq"]}}
+
+
+def test_the_table_of_a_dataset_counts_before_all_and_may_say_that_a_label_is_unknown():
+    names = LabelNames({("cell_type", "B cell"): "CL:0000084", ("cell_type", "doublets"): "unknown"}, {})
+    labels = align(names=names, cell_type=["B cell", "doublets"])
+    assert found(labels, "cell_type") == ["CL:0000084", "unknown"]
+    assert labels.unknown["cell_type"]["examples"] == ["doublets"]
+
+
+def test_a_table_names_the_column_of_a_class_and_a_missing_column_is_refused():
+    names = LabelNames({("assay", "smart"): "EFO:0008931"}, {"assay": "tech"})
+    assert found(align(names=names, tech=["smart"]), "assay") == ["EFO:0008931"]
+    with pytest.raises(ValueError, match=r"no label column 'tech'; found \['other'\]"):
+        align(names=names, other=["smart"])
+
+
+def test_the_report_holds_every_label_of_every_column_and_counts_all_cells():
+    labels = align(
+        cell_type_ontology_term_id=["CL:0000084", "CL:0000084", "CL:0000663", "CL:9999999"],
+        disease_ontology_term_id=["MONDO:0005061 || MONDO:0005180", "PATO:0000461", "PATO:0000461", "unknown"],
+    )
+    report = labels.report.set_index(["class", "label"])
+    assert report["cells"].groupby("class").sum().to_dict() == {"cell_type": 4, "disease": 4, "organism": 4}
+    assert report.loc["cell_type", ["term", "status", "by"]].to_numpy().tolist() == [
+        ["CL:0000084", "mapped", "id"],
+        ["CL:1000147", "mapped", "successor"],
+        ["unknown", "unknown", "id"],
+    ]
+    assert report.loc["disease", "status"].to_dict() == {
+        "PATO:0000461": "mapped",
+        "MONDO:0005061 || MONDO:0005180": "ambiguous",
+        "unknown": "missing",
+    }
+    assert report.loc[("cell_type", "CL:0000663"), "name"] == "cardiac valve cell"
 
 
 def test_missing_and_mixed_values_are_unknown_without_a_complaint():
@@ -57,7 +100,12 @@ def test_missing_and_mixed_values_are_unknown_without_a_complaint():
     assert found(align(cell_type=["T cell", 3]), "cell_type") == ["CL:0000084", "unknown"]
 
 
-def test_several_values_in_one_cell_are_unknown_and_reported():
+def test_of_several_values_in_one_line_of_descent_the_most_specific_counts():
+    assert resolve("disease", "MONDO:0004992 || MONDO:0005061").term == "MONDO:0005061"  # cancer, lung adenocarcinoma
+    assert resolve("cell_type", "T cell || CD4-positive, alpha-beta T cell").term == "CL:0000624"
+
+
+def test_other_values_in_one_cell_are_unknown_and_reported():
     labels = align(disease_ontology_term_id=["MONDO:0005061 || MONDO:0005180", "PATO:0000461"])
     assert found(labels, "disease") == ["unknown", "PATO:0000461"]
     assert labels.unknown["disease"]["cells"] == 1
@@ -86,6 +134,8 @@ def test_labels_of_which_none_is_known_are_refused():
         ({"ethnicity_ontology_term_id": ["HANCESTRO:0005"]}, "HANCESTRO:0005"),  # schema 2
         ({"self_reported_ethnicity_ontology_term_id": ["HANCESTRO:0005"]}, "HANCESTRO:0005"),  # schema 3 and later
         ({"self_reported_ethnicity_ontology_term_id": ["HANCESTRO:0005 || HANCESTRO:0008"]}, "unknown"),
+        ({"self_reported_ethnicity_ontology_term_id": ["HANCESTRO:0005,HANCESTRO:0008"]}, "unknown"),  # up to schema 5
+        ({"self_reported_ethnicity_ontology_term_id": ["HANCESTRO:0005 || unknown"]}, "HANCESTRO:0005"),
     ],
 )
 def test_ethnicity_is_found_under_both_of_its_names(columns, expected):

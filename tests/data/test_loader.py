@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
@@ -6,9 +7,11 @@ import torch
 from pydantic import ValidationError
 
 from scprint2.data.loader import BatchLoader, ValidationLoader, context_size
+from scprint2.data.shard import Shard
+from scprint2.data.shard_writer import write_shard
 from scprint2.data.vocabulary import CLASSES
 
-from .builders import HUMAN, MOUSE, data_config, small_corpus
+from .builders import HUMAN, MOUSE, data_config, gene_ids, processed_cells, small_corpus
 
 FIELDS = ("genes", "counts", "neighbor_counts", "neighbor_distances", "depth", "labels")
 WITH_NEIGHBORS = {"neighbors": {"kind": "random", "most": 6}, "metacells": {"kind": "average", "share": 0.2}}
@@ -81,27 +84,39 @@ def test_labels_are_the_codes_of_the_terms_on_disk(corpus):
     assert {-1, 0, 1, 2} == seen  # unknown, two leaves and the parent after them
 
 
+def by_gene(batch):
+    """Return the tensors of a batch with the genes of each cell in the order of the vocabulary: their order means nothing."""
+    order = batch.genes.argsort(dim=1)
+    return {
+        "genes": batch.genes.gather(1, order),
+        "counts": batch.counts.gather(1, order),
+        "neighbor_counts": batch.neighbor_counts.gather(
+            2, order[:, None].expand(-1, batch.neighbor_counts.shape[1], -1)
+        ),
+        **{name: getattr(batch, name) for name in ("neighbor_distances", "depth", "labels")},
+    }
+
+
+@pytest.mark.parametrize("changes", [{}, WITH_NEIGHBORS, {"sampling": {"kind": "shuffled"}}])
+@pytest.mark.parametrize("world", [1, 2])
 @pytest.mark.parametrize("threads", [0, 2, 4])
-def test_any_number_of_threads_gives_the_same_batches(corpus, threads):
-    config = data_config(**WITH_NEIGHBORS)
-    loader = BatchLoader(corpus, config, batch_size=16, seed=1, threads=threads)
+def test_any_number_of_threads_and_ranks_gives_the_same_batches(corpus, monkeypatch, threads, world, changes):
+    monkeypatch.setattr("scprint2.data.loader.WINDOW_ROWS", 100)  # several windows
+    config = data_config(**changes)
     plain = BatchLoader(corpus, config, batch_size=16, seed=1)
-    for step, batch in zip(range(7, 19), loader.prefetch(7), strict=False):
-        assert_same(batch, plain.batch(step))
-
-
-def test_two_ranks_together_hold_the_batch_of_one(corpus):
-    config = data_config(**WITH_NEIGHBORS)
-    whole = BatchLoader(corpus, config, batch_size=16, seed=1)
-    ranks = [BatchLoader(corpus, config, batch_size=16, seed=1, rank=rank, world=2) for rank in range(2)]
-    for step in range(6):
-        parts = [loader.batch(step) for loader in ranks]
-        for name in FIELDS:
-            joined = torch.cat([getattr(part, name) for part in parts])
-            expected = getattr(whole.batch(step), name)
-            if name in ("genes", "counts", "neighbor_counts"):  # the order of the genes in a context means nothing
-                joined, expected = joined.sort(-1).values, expected.sort(-1).values
-            assert torch.equal(joined, expected), name
+    ranks = [
+        BatchLoader(corpus, config, batch_size=16, seed=1, rank=rank, world=world, threads=threads).prefetch(7)
+        for rank in range(world)
+    ]
+    for step in range(7, 19):
+        parts, whole = [next(batches) for batches in ranks], plain.batch(step)
+        if world == 1:
+            assert_same(parts[0], whole)
+        ordered = [by_gene(part) for part in parts]
+        for name, expected in by_gene(whole).items():
+            assert torch.equal(torch.cat([part[name] for part in ordered]), expected), name
+    for batches in ranks:
+        batches.close()
 
 
 def test_a_batch_depends_on_seed_and_step_alone(corpus):
@@ -201,3 +216,17 @@ def test_with_only_expressed_genes_zero_counts_are_padding(corpus):
     plain = BatchLoader(corpus, data_config(genes={"kind": "random_expressed", "max_genes": 12}), batch_size=6, seed=0)
     assert torch.equal(plain.batch(0).counts, batch.counts)
     assert plain.batch(0).padding is None
+
+
+def test_datasets_that_measure_the_same_genes_share_their_place_on_the_device(corpus, tmp_path):
+    assert len(BatchLoader(corpus, data_config(), batch_size=4, seed=0).space.tier) == 2  # human and mouse genes
+    for name, measured in (("few", 30), ("all", None)):
+        adata = processed_cells(cells=50, genes=60, dataset=name, measured=measured)
+        write_shard(adata, tmp_path / name, gene_ids=gene_ids(HUMAN, 60), validation_share=0.1)
+    shards = (*corpus.shards, *(Shard.open(tmp_path / name) for name in ("few", "all")))
+    loader = BatchLoader(replace(corpus, shards=shards), data_config(), batch_size=256, seed=0)
+    assert len(loader.space.tier) == 3
+    ragged = loader.read(0)
+    shard_of, _ = loader.corpus.locate(loader.sampler.draw(0, 256))
+    for profile, shard in zip(ragged.profile, shard_of, strict=True):
+        assert loader.space.measured[profile] == len(shards[shard].measured)

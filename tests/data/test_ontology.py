@@ -1,7 +1,17 @@
 import networkx
 import pytest
 
-from scprint2.data.ontology import age_group, ancestors, build_label_table, clean_terms, label, names_to_terms
+from scprint2.data.ontology import (
+    Match,
+    age_group,
+    age_groups,
+    ancestors,
+    build_label_table,
+    clean_term,
+    find_name,
+    label,
+    most_specific,
+)
 
 T_CELL, CD4, CD8, B_CELL, NEURON, RETINAL_GANGLION = (
     "CL:0000084", "CL:0000624", "CL:0000625", "CL:0000236", "CL:0000540", "CL:0000740",
@@ -23,21 +33,32 @@ def test_ancestors_and_names_are_those_of_the_cell_ontology():
         ("CL:0000663", "CL:1000147"),  # retired, with a successor
         ("HsapDv:0000087", "unknown"),  # retired, without one
         ("CL:9999999", "unknown"),
-        ("CL:0000057 (cell culture)", "CL:0000057"),
-        ("MONDO:0004992 || MONDO:0005061", "MONDO:0005061"),  # cancer, lung adenocarcinoma
-        ("HANCESTRO:0005 || HANCESTRO:0014", "unknown"),  # not in one line
-        ("HANCESTRO:0005 || unknown", "HANCESTRO:0005"),
         ("na", "unknown"),
         ("", "unknown"),
-        (float("nan"), "unknown"),
-        (7, "unknown"),
+        ("nan", "unknown"),
+        ("7", "unknown"),
+        ("ZFS:0000044", "ZFS:0000044"),  # kept in the file of ZFA
+        ("AfPO:0000145", "AfPO:0000145"),  # kept in the file of HANCESTRO
         ("PATO:0000461", "PATO:0000461"),
         ("CVCL_0004", "unknown"),
         ("NCBITaxon:9606", "NCBITaxon:9606"),
     ],
 )
 def test_terms_are_cleaned(given, expected):
-    assert clean_terms([given]).tolist() == [expected]
+    assert clean_term(given) == expected
+
+
+@pytest.mark.parametrize(
+    ("terms", "expected"),
+    [
+        (["MONDO:0004992", "MONDO:0005061"], "MONDO:0005061"),  # cancer, lung adenocarcinoma
+        (["HANCESTRO:0005", "HANCESTRO:0014"], "unknown"),  # not in one line
+        (["HANCESTRO:0005", "unknown"], "HANCESTRO:0005"),
+        ([], "unknown"),
+    ],
+)
+def test_the_most_specific_of_one_line_of_descent_is_found(terms, expected):
+    assert most_specific(terms) == expected
 
 
 @pytest.mark.parametrize(
@@ -56,6 +77,14 @@ def test_terms_are_cleaned(given, expected):
 )
 def test_stages_of_humans_and_mice_fall_into_common_age_groups(stage, group):
     assert age_group(stage) == group
+
+
+def test_every_stage_of_the_table_of_age_groups_is_in_use_and_every_group_is_its_own():
+    groups = age_groups()
+    assert all(clean_term(term) == term for term in groups)
+    assert all(groups[group] == group for group in groups.values())
+    for narrow, wide in [(a, b) for a in groups for b in groups if b in ancestors(a)]:
+        assert list(groups).index(narrow) < list(groups).index(wide), "the first that applies counts"
 
 
 def test_a_label_with_descendants_among_the_labels_is_a_parent():
@@ -120,5 +149,8 @@ def test_a_label_table_does_not_depend_on_the_order_of_terms():
 
 
 def test_names_lead_to_terms_in_use():
-    assert names_to_terms("EFO")["10x 3' v2"] == "EFO:0009899"
-    assert names_to_terms("UBERON")["blood"] == "UBERON:0000178"
+    assert find_name("EFO", "10x 3' v2") == Match("EFO:0009899", "mapped", "name")
+    assert find_name("UBERON", " Blood ") == Match("UBERON:0000178", "mapped", "name")
+    assert find_name("CL", "type II pneumocyte") == Match("CL:0002063", "mapped", "synonym")
+    assert find_name("EFO", "nuc-seq") == Match("unknown", "ambiguous", "name")
+    assert find_name("CL", "obsolete immortal cell line cell") == Match("unknown", "unknown")

@@ -153,7 +153,7 @@ def test_the_same_input_gives_the_same_bytes(tmp_path):
         with processed(DATASET, path, gene_table(), settings=SETTINGS, scratch=None) as found:
             write_quality_record(found, folder)
             write_cells(found.to_anndata(), folder / "cells.h5ad")
-    for file in ("cells.h5ad", "genes.tsv", "qc.json", "read.parquet", "drawn.parquet"):
+    for file in ("cells.h5ad", "genes.tsv", "labels.tsv", "qc.json", "read.parquet", "drawn.parquet"):
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
 
 
@@ -172,6 +172,8 @@ def test_written_cells_come_back_as_they_were_with_report_and_record_beside_them
     report = pd.read_csv(tmp_path / "genes.tsv", sep="\t")
     assert list(report.columns) == ["name", "status", "by", "gene_id", "merged"]
     assert len(report) == 120
+    labels = pd.read_csv(tmp_path / "labels.tsv", sep="\t").set_index(["class", "label"])
+    assert labels.loc[("cell_type", CD4), ["status", "cells"]].tolist() == ["mapped", 60]
     read, drawn = (pd.read_parquet(tmp_path / f"{name}.parquet") for name in ("read", "drawn"))
     assert (read["reason"] == "kept").sum() == len(drawn) == found.n_obs
     assert read.loc[read["reason"] == "kept", "depth"].tolist() == found.obs["depth"].tolist()

@@ -1,10 +1,11 @@
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from scprint2.data.registry import Dataset, read_organisms, read_registry
+from scprint2.data.registry import Dataset, read_organisms, read_registry, url_name
 
 ROOT = Path(__file__).parents[2]
 HEADER = "name\torganism\turl\tfile\tsha256\tbytes\tsubset\troles\ttruth"
@@ -24,6 +25,11 @@ def test_a_row_is_read_with_its_lists_split_and_what_is_missing_empty(tmp_path):
     assert (dataset.batch_key, dataset.layers, dataset.sha256) == ("", (), "")
 
 
+@pytest.mark.parametrize(("file", "archive"), [("a.h5ad", False), ("", False), ("a.zip", True), ("a_RAW.tar", True)])
+def test_archives_are_known_by_their_ending(file, archive):
+    assert Dataset("a", "NCBITaxon:9606", file=file).is_archive == archive
+
+
 def test_a_dataset_survives_the_way_through_text():
     dataset = Dataset(
         "a",
@@ -40,6 +46,7 @@ def test_a_dataset_survives_the_way_through_text():
         "hash>=0.9",
         ("lung",),
         "t",
+        "b" * 32,
     )
     assert Dataset.from_row(dataset.to_row()) == dataset
 
@@ -87,6 +94,30 @@ def test_an_organism_given_twice_is_refused(tmp_path):
         read_organisms(path)
 
 
+def test_homologies_need_the_name_of_the_species(tmp_path):
+    path = registry(tmp_path, "organism\tname\tgenes\thomologies", "NCBITaxon:9606\tHomo sapiens\tgenes.tsv\tpairs.tsv")
+    with pytest.raises(ValueError, match="line 2: homologies need the organism's name in Ensembl"):
+        read_organisms(path)
+
+
+def test_a_downloaded_file_is_kept_under_its_name_and_homologies_under_that_of_their_species():
+    assert url_name("https://host/gtf/homo_sapiens/Homo_sapiens.GRCh38.114.gtf.gz") == "Homo_sapiens.GRCh38.114.gtf.gz"
+    assert url_name("https://host/homologies/mus_musculus/Compara.114.x.tsv.gz") == "mus_musculus.Compara.114.x.tsv.gz"
+
+
+def test_the_organisms_of_the_papers_scale_name_one_release_and_no_two_files_alike():
+    organisms = read_organisms(ROOT / "config/organisms.tsv")
+    urls = [file for row in organisms.values() for file in row.files.values()]
+    assert len({url_name(url) for url in urls}) == len(urls)
+    assert len(organisms) >= 17
+    for row in organisms.values():
+        assert {"genes", "proteins", "homologies"} <= set(row.files)
+        for column in ("genes", "proteins", "homologies"):
+            assert re.search(r"/(release-114|plants/release-61)/", row.files[column]), row
+        assert f"/{row.species}/" in row.genes
+        assert row.genes.endswith((".114.gtf.gz", ".61.gtf.gz"))
+
+
 @pytest.mark.parametrize("folder", ["config", "config/pocket", "config/mini"])
 def test_every_registry_of_this_project_is_valid_and_its_organisms_are_described(folder):
     datasets = read_registry(ROOT / folder / "datasets.tsv")
@@ -94,9 +125,8 @@ def test_every_registry_of_this_project_is_valid_and_its_organisms_are_described
     assert {dataset.organism for dataset in datasets.values()} <= set(organisms)
 
 
-@pytest.mark.parametrize("folder", ["config", "config/pocket"])
-def test_no_test_dataset_is_in_a_corpus_by_role_file_or_url(folder):
-    datasets = read_registry(ROOT / folder / "datasets.tsv").values()
+def test_no_test_dataset_is_in_a_corpus_by_role_file_or_url():
+    datasets = read_registry(ROOT / "config/pocket/datasets.tsv").values()
     corpus = {source for dataset in datasets if "curated" in dataset.roles for source in (dataset.file, *dataset.url)}
     tests = {
         source for dataset in datasets if "curated" not in dataset.roles for source in (dataset.file, *dataset.url)
@@ -104,6 +134,15 @@ def test_no_test_dataset_is_in_a_corpus_by_role_file_or_url(folder):
     assert corpus
     assert not corpus & tests
     assert all(dataset.roles == ("curated",) for dataset in datasets if "curated" in dataset.roles)
+
+
+def test_the_real_corpus_spans_three_organisms_and_leaves_one_unseen():
+    datasets = read_registry(ROOT / "config/pocket/datasets.tsv").values()
+    corpus = {dataset.organism for dataset in datasets if "curated" in dataset.roles}
+    unseen = {dataset.organism for dataset in datasets if "unseen_organism" in dataset.roles}
+    assert len(corpus) >= 3
+    assert unseen
+    assert not unseen & corpus
 
 
 def test_reading_a_registry_imports_nothing_heavy():

@@ -15,6 +15,7 @@ from scprint2.data.sampler import (
     SigmoidDepth,
     generator,
     permute,
+    search_between,
 )
 from scprint2.data.shard import LEVELS, TRAINING, VALIDATION
 from scprint2.data.vocabulary import CLASSES
@@ -93,6 +94,19 @@ def test_small_saturation_makes_groups_alike_and_large_one_makes_cells_alike():
         sampler = BlockSampler(blocks, saturation=ConstantSaturation(kind="constant", value=value), seed=0)
         share = (sampler.draw(0, 100_000) < 10).mean()
         assert abs(share - expected) < 0.005
+
+
+def test_the_search_inside_a_group_finds_what_a_search_everywhere_finds():
+    rng = np.random.default_rng(0)
+    values = np.cumsum(rng.integers(0, 3, size=500).astype(float))  # with ties
+    bounds = np.unique(np.concatenate([[0, 500], rng.integers(500, size=60)]))
+    group = rng.integers(len(bounds) - 1, size=20_000)
+    first, last = bounds[group], bounds[group + 1] - 1
+    targets = np.where(
+        rng.random(20_000) < 0.5, rng.uniform(-1, values[-1] + 1, 20_000), values[rng.integers(500, size=20_000)]
+    )
+    expected = np.clip(np.searchsorted(values, targets, side="right"), first, last)
+    assert np.array_equal(search_between(values, targets, first=first, last=last), expected)
 
 
 def test_blocks_without_cells_are_never_drawn():
@@ -219,3 +233,28 @@ def test_the_splits_share_no_cell(corpus):
     one, other = (set(sampler.draw(0, sampler.cells).tolist()) for sampler in (training, validation))
     assert not one & other
     assert len(one) + len(other) == corpus.starts[-1]
+
+
+def test_350_million_cells_in_140_thousand_groups_are_drawn_by_the_formula_in_50_megabytes():
+    rng = np.random.default_rng(0)
+    groups, strata, saturation = 140_000, 168_000, 200.0
+    depth = SigmoidDepth(kind="sigmoid", midpoint=2000, steepness=0.003, scale=1000)
+    share = rng.lognormal(0, 2, size=strata)
+    cells = rng.multinomial((350e6 * share / share.sum()).astype(np.int64) + 1, np.full(LEVELS, 1 / LEVELS)).reshape(-1)
+    group = np.repeat(np.concatenate([np.arange(groups), rng.integers(groups, size=strata - groups)]), LEVELS)
+    first, level = np.cumsum(cells) - cells, np.tile(np.arange(LEVELS), strata)
+    weight = depth.weight(np.linspace(400, 6000, LEVELS))[level]
+    blocks = Blocks.build(group, first, cells, weight=weight)
+    sampler = BlockSampler(blocks, saturation=ConstantSaturation(kind="constant", value=saturation), seed=0)
+    drawn = np.concatenate([sampler.draw(step, 50_000) for step in range(8)])
+    assert blocks.nbytes + sampler.cumulative_group_weights(saturation).nbytes < 50e6
+
+    block = np.searchsorted(first, drawn, side="right") - 1  # an empty block begins where the next one does
+    size = np.bincount(group, weights=cells)
+    expected = cells * weight * saturation / (size[group] + saturation)
+    expected *= len(drawn) / expected.sum()
+    by_size = np.argsort(np.argsort(size)) * 200 // groups  # two hundred bins of groups, small ones first
+    for bins in (level, by_size[group]):
+        found = np.bincount(bins[block], minlength=bins.max() + 1)
+        formula = np.bincount(bins, weights=expected)
+        assert stats.chisquare(found, formula).pvalue > 1e-4

@@ -1,5 +1,8 @@
+import gc
 import json
+import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -265,3 +268,30 @@ def test_cells_without_counts_are_stored(tmp_path):
     shard = written(adata, tmp_path / "shard")
     shard.verify()
     assert shard.counts().nnz == 0
+
+
+def mappings_of(folder):
+    return Path("/proc/self/maps").read_text().count(f"{folder}/arrays.bin")
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs /proc, which Linux has")
+def test_an_open_shard_is_one_mapping_and_no_open_file_until_nobody_looks_at_it(adata, tmp_path):
+    """A corpus of 26,000 shards has to fit into the limits of a process."""
+    written(adata, tmp_path / "shard")
+    gc.collect()
+    before = len(os.listdir("/proc/self/fd"))
+    shards = [Shard.open(tmp_path / "shard") for _ in range(3)]
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert mappings_of(tmp_path / "shard") == 3
+    kept = shards[0].gene
+    expected = kept.copy()
+    del shards
+    gc.collect()
+    assert mappings_of(tmp_path / "shard") == 1
+    shutil.rmtree(tmp_path / "shard")
+    assert np.array_equal(kept, expected)
+
+
+def test_a_mapped_shard_cannot_be_written_to(shard):
+    with pytest.raises(ValueError, match="read-only"):
+        shard.gene[0] = 1

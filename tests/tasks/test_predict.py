@@ -1,6 +1,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
@@ -106,3 +107,15 @@ def test_edges_without_the_right_columns_are_refused(tmp_path):
     (tmp_path / "truth.tsv").write_text("a\tb\n1\t2\n")
     with pytest.raises(ValueError, match="'regulator' and 'target'"):
         module.read_edges(tmp_path / "truth.tsv")
+
+
+def test_cells_that_were_trained_on_are_marked(pretrained, path, tmp_path):
+    jobs = [PredictionJob("embed", "lung", name, EMBED, path) for name in ("one", "two")]
+    names = make_cells().obs_names
+    seen = pd.DataFrame({"dataset": ["one", "one", "other"], "cell": [names[0], "no cell of it", names[1]]})
+    one, two = predict(Method("base", pretrained, MODEL_TASKS), jobs, out=tmp_path, seed=0, seen=seen)
+    assert about(read_prediction(one))["seen_cells"] == 2
+    marked = read_prediction(one).obs
+    assert marked.index[marked["seen"]].isin(names[:1]).all()
+    assert "seen_cells" not in about(read_prediction(two))
+    assert "seen" not in read_prediction(two).obs

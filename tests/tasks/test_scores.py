@@ -119,3 +119,31 @@ def test_every_metric_of_table_1_is_among_the_main_ones():
 
     for column in read_tasks(CONFIG, scale="mini")["columns"].values():
         assert column["metric"] in MAIN_METRICS[column["task"]]
+
+
+def test_cells_that_were_trained_on_are_scored_apart_beside_all(tmp_path):
+    cells = make_cells(types=(T_CELL, CD4))
+    truth = cells.obs["cell_type_ontology_term_id"].to_numpy()
+    seen = np.arange(cells.n_obs) < 20
+    called = np.where(seen, truth, np.where(truth == CD4, T_CELL, CD4))
+    prediction = annotation(cells, called, confidence=np.ones(60, dtype=np.float32), known=[CD4])
+    prediction.obs["seen"] = seen
+    write_prediction(
+        tmp_path / "x.h5ad", prediction, about={"task": "annotate", "dataset": "x", "seen_cells": int(seen.sum())}
+    )
+    _, scores = score_prediction(tmp_path / "x.h5ad")
+    assert scores["accuracy:seen"].value == 100
+    below = 100 * np.mean(truth[~seen] == T_CELL)  # the calls below the truth are right
+    assert scores["accuracy:unseen"].value == pytest.approx(below)
+    assert scores["accuracy"] == annotation_scores(prediction)["accuracy"]
+
+
+def test_networks_cannot_be_split_into_seen_and_unseen_cells_and_say_so(tmp_path):
+    scores = np.random.default_rng(0).random((10, 10), dtype=np.float32)
+    prediction = network(scores, [("ENSG00000", "ENSG00003")])
+    prediction.obs["seen"] = np.empty(0, bool)
+    write_prediction(tmp_path / "x.h5ad", prediction, about={"task": "networks", "dataset": "x", "seen_cells": 3})
+    _, found = score_prediction(tmp_path / "x.h5ad")
+    assert found["auprc"].status == "ok"
+    assert "not predicted cell by cell" in found["auprc:seen"].reason
+    assert found["odds_ratio:unseen"].status == "failed"

@@ -79,7 +79,7 @@ def make_corpus(folder: Path) -> Path:
     cells.obsm["neighbor_distance"] = np.sort(rng.random((CELLS, 6)).astype(np.float32), axis=1)
     cells.uns["scprint2"] = {"dataset": "tiny", "organism": ORGANISM}
     write_shard(cells, folder / "shard", gene_ids=ids, validation_share=0.2)
-    build_corpus("tiny", [folder / "shard"], [genes], validation_share=0.2).save(folder / "tiny.json")
+    build_corpus("tiny", [folder / "shard"], [genes], validation_share=0.2, leakage={}).save(folder / "tiny.json")
     return folder / "tiny.json"
 
 

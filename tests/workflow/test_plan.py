@@ -1,6 +1,5 @@
 """What would run: for each scale, with each profile, and after changes that do or do not change a value."""
 
-import csv
 import json
 import re
 from pathlib import Path
@@ -8,7 +7,11 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
+from benchmarks.planning import NUMBERS, simulate_listing
 
+from scprint2.data.chunk_plan import plan_chunks
+from scprint2.data.inventory import Inventory
+from scprint2.data.manifests import write_manifest
 from tests.workflow.project import ROOT, SETTINGS, Project, add_tiny_scale
 
 TARGET = "results/table1.csv"
@@ -32,34 +35,25 @@ def test_slurm_profile_plans_the_papers_scale_also_beside_config_of_the_user(pro
     paper = project.plan(TARGET, "--config", "mirror=somewhere", profile="profiles/slurm")
     assert paper["predict"] > paper["pretrain"] > 0
     assert "predict_and_evaluate" not in paper
-    roles = [row["roles"].split() for row in registry_rows()]
-    assert paper["download_dataset"] == sum("curated" not in words for words in roles)
-    assert paper["process_chunk"] == sum("curated" in words for words in roles)
-
-
-def registry_rows() -> list[dict[str, str]]:
-    with (ROOT / "config/datasets.tsv").open() as file:
-        return list(csv.DictReader((line for line in file if line[0] != "#"), delimiter="\t"))
+    inventory = Inventory.read(ROOT / "config", "paper")
+    assert paper["download_dataset"] == paper["preprocess_dataset"] == len(inventory.roles)
+    assert paper["process_chunk"] == len(plan_chunks(inventory.corpora.corpora, 256))
+    truths = [file for file in inventory.choose() if file.kind == "truth"]
+    assert paper["download_source"] == paper["convert_truth"] == len(truths) == 2
 
 
 @pytest.mark.slow
-def test_26000_datasets_are_planned_as_some_hundred_jobs(project):
-    rows = registry_rows()
-    sizes = {"curated": 500, "cxg_full": 1000, "tahoe": 14, "all": 24_818}
-    with (project / "config/datasets.tsv").open("a") as file:
-        for corpus, number in sizes.items():
-            for name in range(number):
-                row = dict.fromkeys(rows[0], "") | {"name": f"{corpus}_{name}", "organism": "NCBITaxon:9606"}
-                file.write("\t".join((row | {"roles": corpus, "file": f"{name}.h5ad"}).values()) + "\n")
-    project.edit(
-        "config/scales/paper.yaml",
-        "{curated: registry}",
-        "{curated: registry, cxg_full: registry, all: registry, tahoe: registry}",
-    )
+def test_listings_of_full_size_are_planned_as_some_hundred_jobs_and_a_small_corpus_as_few(project):
+    for source, number in NUMBERS.items():
+        rows = simulate_listing(source, number)
+        write_manifest(project / f"config/manifests/{source}.tsv", rows, comment="simulated")
     jobs = project.plan(TARGET, "data_report", profile="profiles/slurm")
-    assert 256 < jobs["process_chunk"] <= 4 * 256
-    assert jobs["report_chunk"] == jobs["process_chunk"]
-    assert jobs["find_duplicates"] == jobs["build_corpus"] == jobs["report_corpus"] == 4
+    corpora = Inventory.read(project / "config", "paper", registry=project / "config/datasets.tsv").corpora.corpora
+    assert len(set(corpora["all"])) > 26_000
+    assert 256 < jobs["process_chunk"] == jobs["report_chunk"] <= 256 + 64 + 32 + 16
+    assert jobs["find_duplicates"] == jobs["build_corpus"] == jobs["report_corpus"] == len(corpora)
+    alone = project.plan("results/paper/corpora/curated.json", "--config", "scale=paper", profile="profiles/slurm")
+    assert (alone["process_chunk"], alone["find_duplicates"], alone["check_leakage"]) == (32, 1, 1)
 
 
 def test_the_reports_of_the_data_are_targets_and_belong_to_no_table(project):
@@ -138,6 +132,15 @@ def test_the_figures_belong_to_everything_and_each_is_a_target_of_its_own(projec
     assert {rule: everything[rule] for rule in drawing} == drawing
     alone = project.plan("results/figures/heat_map.pdf", "--config", *SETTINGS)
     assert (alone["draw_heat_map"], alone["publish_figure"], alone["draw_learning_curves"]) == (1, 1, 0)
+
+
+def test_the_claims_belong_to_everything_and_train_nothing_more(project):
+    add_tiny_scale(project)
+    everything = project.plan("--config", *SETTINGS)
+    assert (everything["judge_claims"], everything["publish_claims"]) == (1, 2)
+    alone = project.plan("results/claims.html", "--config", *SETTINGS)
+    assert (alone["judge_claims"], alone["publish_claims"]) == (1, 1)
+    assert alone["pretrain"] == everything["pretrain"]
 
 
 def test_nothing_is_left_to_do_after_a_run(finished):

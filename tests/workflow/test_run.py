@@ -49,6 +49,15 @@ def test_every_form_of_the_table_is_published(finished):
         assert (finished / "results" / name).read_bytes() == (finished / "results/tiny" / name).read_bytes()
 
 
+def test_claims_are_judged_from_the_run_and_none_is_a_verdict_on_the_paper(finished):
+    finished.run("results/claims.csv", "results/claims.html", "--config", *SETTINGS)
+    claims = pd.read_csv(finished / "results/claims.csv", keep_default_na=False)
+    assert not set(claims["verdict"]) & {"reproduced", "contradicted", "undecided"}
+    control = claims[(claims["claim"] == "negative_control") & (claims["measure"] == "denoise")]
+    assert pd.to_numeric(control["ours"]).notna().all()
+    assert (finished / "results/claims.html").read_text().count("<article") == claims["claim"].nunique()
+
+
 def test_figures_are_drawn_from_the_run_and_again_byte_for_byte(finished):
     names = [f"{figure}.{form}" for figure in ("heat_map", "learning_curves") for form in ("pdf", "png", "csv")]
     targets = [f"results/figures/{name}" for name in names]

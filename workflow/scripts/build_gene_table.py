@@ -8,6 +8,7 @@ sys.stderr = open(snakemake.log[0], "w", buffering=1)
 table = build_gene_table(
     snakemake.input.genes,
     organism=snakemake.params.organism,
+    aliases=snakemake.input.get("aliases"),
     transcription_factors=snakemake.input.get("transcription_factors"),
     families=snakemake.input.get("orthologs"),
 )

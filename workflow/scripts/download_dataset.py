@@ -9,4 +9,9 @@ sys.stderr = open(snakemake.log[0], "w", buffering=1)
 mirror = snakemake.config[
     "mirror"
 ]  # not a parameter: another place to get the same file from is no reason to get it again
-fetch(Dataset.from_row(snakemake.params.dataset), snakemake.output[0], mirrors=[mirror] if mirror else [])
+fetch(
+    Dataset.from_row(snakemake.params.dataset),
+    snakemake.output[0],
+    mirrors=[mirror] if mirror else [],
+    checksums=snakemake.params.checksums,
+)

@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from scprint2.data.genes import GeneTable
+from scprint2.data.label_names import LabelNames
+from scprint2.data.labels import NO_LABELS
 from scprint2.data.preprocess import PreprocessingConfig, processed
 from scprint2.data.quality_record import write_quality_record
 from scprint2.data.raw_sources import RawSource
@@ -65,22 +67,34 @@ class Recipe:
     ----------
     tables
         Organism to its gene table.
+    labels
+        Dataset to what its own labels stand for, where it has a table of them.
+    ontologies
+        The user's own ontologies, prefix to file.
     """
 
     settings: PreprocessingConfig
     validation_share: float
     tables: Mapping[str, GeneTable]
+    labels: Mapping[str, LabelNames]
+    ontologies: Mapping[str, str]
 
-    def key(self, dataset: Dataset) -> str:
-        """Hash of everything that a dataset's shard depends on, but for a raw file without checksum."""
-        row = dataset.to_row()
+    def names(self, dataset: Dataset) -> LabelNames:
+        """What the labels of a dataset stand for."""
+        return self.labels.get(dataset.name, NO_LABELS)
+
+    def key(self, dataset: Dataset, *, origin: Any) -> str:
+        """Hash of everything that a dataset's shard depends on; of the raw file its `origin`, as the source has it."""
+        row, names = dataset.to_row(), self.names(dataset)
         content = {
             "revision": DATA_REVISION,
             "dataset": {name: row[name] for name in CONTENT},
-            "file": row["sha256"] or [row["file"], row["url"]],
+            "file": origin,
             "settings": self.settings.model_dump(),
             "validation_share": self.validation_share,
             "genes": genes_sha256(self.tables[dataset.organism].frame["gene_id"].tolist()),
+            "labels": [sorted([*label, term] for label, term in names.terms.items()), dict(names.columns)],
+            "ontologies": dict(self.ontologies),
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
@@ -128,7 +142,7 @@ def process_dataset(dataset: Dataset, source: RawSource, recipe: Recipe, place: 
         place.scratch / dataset.name,
     )
     with _alone(scratch):
-        key = recipe.key(dataset)
+        key = recipe.key(dataset, origin=source.origin(dataset))
         if (record := _read_record(folder, key, raw)) is not None:
             LOG.info("%s is done", dataset.name)
             return record
@@ -136,8 +150,8 @@ def process_dataset(dataset: Dataset, source: RawSource, recipe: Recipe, place: 
         for left in [*scratch.glob("counts-*"), *folder.glob(".tmp-*")]:  # by a job that was killed
             shutil.rmtree(left) if left.is_dir() else left.unlink()
         source.get(dataset, raw)
-        table = recipe.tables[dataset.organism]
-        with processed(dataset, raw, table, settings=recipe.settings, scratch=scratch) as cells:
+        table, names = recipe.tables[dataset.organism], recipe.names(dataset)
+        with processed(dataset, raw, table, settings=recipe.settings, scratch=scratch, label_names=names) as cells:
             write_quality_record(cells, folder)
             gene_ids = table.frame["gene_id"].tolist()
             write_processed_shard(cells, folder / "shard", gene_ids=gene_ids, validation_share=recipe.validation_share)

@@ -56,8 +56,7 @@ def collate(ragged: RaggedCells, *, selector: Selector, generator: torch.Generat
     profile = torch.from_numpy(ragged.profile).to(device)
     counts = _dense(ragged.cells, width=space.width, device=device).float()
     candidates = Candidates(
-        expressed=_left_aligned(ragged.cells, device=device),
-        lengths=torch.from_numpy(np.diff(ragged.cells.indptr)).to(device),
+        expressed=_left_aligned(ragged.cells, filler=2 * space.width, device=device),
         counts=counts,
         tier=space.tier,
         profile=profile,
@@ -96,11 +95,11 @@ def _dense(rows: Rows, *, width: int, device: torch.device) -> Shaped[Tensor, "r
     return dense.scatter_(0, torch.from_numpy(place).to(device).long(), count).view(len(rows), width)
 
 
-def _left_aligned(rows: Rows, *, device: torch.device) -> Int32[Tensor, "row longest"]:
-    """Return the genes of each row one after the other, filled up with zeros."""
+def _left_aligned(rows: Rows, *, filler: int, device: torch.device) -> Int32[Tensor, "row longest"]:
+    """Return the genes of each row one after the other, filled up to the longest."""
     lengths = np.diff(rows.indptr)
     longest = int(lengths.max(initial=0))
-    aligned = np.zeros(len(rows) * longest, np.int32)
+    aligned = np.full(len(rows) * longest, filler, np.int32)
     shift = np.arange(len(rows)) * longest - rows.indptr[:-1]
     aligned[np.arange(len(rows.gene)) + np.repeat(shift, lengths)] = rows.gene
     return torch.from_numpy(aligned).to(device).view(len(rows), longest)

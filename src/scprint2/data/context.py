@@ -102,7 +102,7 @@ class Candidates:
     Attributes
     ----------
     expressed
-        Expressed genes of each cell, at the left; `lengths` says how many, what follows is arbitrary.
+        Expressed genes of each cell, at the left; what follows is twice the width of the table.
     counts
         Counts over the whole table.
     tier
@@ -116,7 +116,6 @@ class Candidates:
     """
 
     expressed: Int32[Tensor, "cell entry"]
-    lengths: Int[Tensor, " cell"]
     counts: Float[Tensor, "cell width"]
     tier: UInt8[Tensor, "profile width"]
     profile: Int[Tensor, " cell"]
@@ -152,10 +151,12 @@ class RandomExpressedGenes:
         order = torch.randperm(width, generator=generator, device=device)
         turns = torch.randint(width, (cells.total, 1), generator=generator, device=device, dtype=torch.int32)
         turn = turns[cells.first : cells.first + len(cells.counts)]
-        rank = torch.empty_like(order).scatter_(0, order, torch.arange(width, device=device)).int().repeat(2)
-        expressed_key = rank.index_select(0, (cells.expressed + turn).view(-1)).view(cells.expressed.shape)
-        slot = torch.arange(cells.expressed.shape[1], device=device)
-        expressed_key.add_(EXPRESSED * width).masked_fill_(slot >= cells.lengths[:, None], -1)
+        rank = torch.empty_like(order).scatter_(0, order, torch.arange(width, device=device)).int()
+        rank.add_(EXPRESSED * width)
+        keys = torch.cat(
+            [rank, rank, torch.full_like(rank, -1)]
+        )  # of gene + turn, which is past the second where there is none
+        expressed_key = keys.index_select(0, (cells.expressed + turn).view(-1)).view(cells.expressed.shape)
         # Among the `steps` best ranks at most width - fewest_measured genes were not measured and the others are measured,
         # expressed or not: enough to fill up to `size` whatever the cell expresses.
         steps = min(width, self.size + width - cells.fewest_measured)
@@ -164,8 +165,9 @@ class RandomExpressedGenes:
         walk_key = cells.tier.view(-1).take(walk + cells.profile[:, None] * width).int().mul_(width)
         walk_key.add_(torch.arange(width - steps, width, device=device))
         walk_key.masked_fill_(cells.counts.gather(1, walk) > 0, -1)
-        best = torch.cat([expressed_key, walk_key], dim=1).topk(self.size, dim=1, sorted=False).indices
-        return torch.cat([cells.expressed, walk.int()], dim=1).gather(1, best).long()
+        best = torch.cat([expressed_key, walk_key], dim=1).topk(self.size, dim=1, sorted=False).values
+        gene = order.repeat(EXPRESSED + 1).take(best.long()) - turn  # a key says which gene it is of, whatever its tier
+        return gene.add_(gene.lt(0), alpha=width)
 
 
 @dataclass(frozen=True)

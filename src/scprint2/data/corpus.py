@@ -1,19 +1,17 @@
 """A corpus: shards that belong together, the genes and labels that a model trained on them knows, and proof of no leak."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from os.path import relpath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import anndata
 import numpy as np
 import pandas as pd
-import scipy.sparse
 from jaxtyping import Int
 
-from scprint2.data.shard import Rows, Shard, genes_sha256, hash_rows
+from scprint2.data.shard import Rows, Shard, genes_sha256
 from scprint2.data.vocabulary import CLASSES, GeneVocabulary, LabelVocabulary
 from scprint2.files import read_json, write_json
 
@@ -21,7 +19,6 @@ if TYPE_CHECKING:
     from scprint2.data.genes import GeneTable
 
 FORMAT = 1
-COMPARED_GENES = 50  # cells with fewer expressed genes can be equal by chance, so that they prove no leak
 
 
 @dataclass(frozen=True)
@@ -39,7 +36,7 @@ class Corpus:
     validation_share
         Share of the cells kept for validation.
     leakage
-        What was compared with the test sets, and donors that occur in both.
+        What was compared with the test sets, and what was found.
     """
 
     name: str
@@ -83,10 +80,9 @@ class Corpus:
     def read(self, cells: Int[np.ndarray, " cell"]) -> Rows:
         """Read the counts of some cells; the number -1 stands for a cell without counts."""
         shard_of, row_of = self.locate(np.maximum(cells, 0))
-        columns = [(shard.indptr, shard.gene, shard.count) for shard in self.shards]
         genes, counts, starts = [], [], np.zeros(len(cells), np.int64)
         for place, (number, row) in enumerate(zip(shard_of.tolist(), row_of.tolist(), strict=True)):
-            indptr, gene, count = columns[number]
+            indptr, gene, count = self._columns[number]
             start, stop = indptr[row : row + 2].tolist()
             if cells[place] < 0:
                 stop = start
@@ -98,6 +94,11 @@ class Corpus:
         count = np.concatenate(counts) if counts else np.empty(0, np.uint8)
         gene = np.concatenate(genes) if genes else np.empty(0, np.uint16)
         return Rows(indptr, gene, self._unescape(count, indptr, shard_of, starts))
+
+    @cached_property
+    def _columns(self) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], ...]:
+        """What `read` needs of each shard."""
+        return tuple((shard.indptr, shard.gene, shard.count) for shard in self.shards)
 
     def _unescape(self, count: np.ndarray, indptr: np.ndarray, shard_of: np.ndarray, starts: np.ndarray) -> np.ndarray:
         """Replace counts of 255 by what the escape tables say."""
@@ -175,10 +176,10 @@ def build_corpus(
     gene_tables: Sequence["GeneTable"],
     *,
     classes: Sequence[str] = CLASSES,
-    test_sets: Iterable[str | Path] = (),
     validation_share: float,
+    leakage: Mapping[str, Any],
 ) -> Corpus:
-    """Put shards together: verify them, build the vocabularies and check that no test cell is among them.
+    """Put shards together: verify them and build the vocabularies.
 
     Parameters
     ----------
@@ -190,15 +191,15 @@ def build_corpus(
         Gene tables of all the organisms of the shards.
     classes
         Classes of which label tables are built.
-    test_sets
-        Processed h5ad files that the models will be tested on.
     validation_share
         The share that the shards were split with.
+    leakage
+        What a comparison with the test sets found (`leakage.Ledger.enforce`); empty where there are none.
 
     Raises
     ------
     ValueError
-        If a shard is damaged, was made with another gene table or split, or holds a cell of a test set.
+        If a shard is damaged, or was made with another gene table or split.
     """
     from scprint2.data.genes import build_gene_vocabulary
     from scprint2.data.ontology import build_label_table
@@ -219,53 +220,9 @@ def build_corpus(
         raise ValueError(f"corpus {name!r}: dataset {opened[int(repeated.argmax())].dataset!r} is listed twice.")
     terms = {key: sorted({term for shard in opened for term in shard.terms[key]}) for key in classes}
     labels = LabelVocabulary(tuple(build_label_table(key, terms[key]) for key in classes))
-    leakage = check_leakage(opened, genes, test_sets)
     return Corpus(
         name=name, shards=opened, genes=genes, labels=labels, validation_share=validation_share, leakage=leakage
     )
-
-
-def check_leakage(shards: Sequence[Shard], genes: GeneVocabulary, test_sets: Iterable[str | Path]) -> dict[str, Any]:
-    """Compare shards with test sets by dataset name and by the counts of every cell; list donors that occur in both.
-
-    Raises
-    ------
-    ValueError
-        If a test dataset, or a cell of one, is in a shard.
-    """
-    compared: dict[str, Any] = {}
-    for path in test_sets:
-        test = anndata.read_h5ad(path)
-        dataset, organism = test.uns["scprint2"]["dataset"], test.uns["scprint2"]["organism"]
-        if dataset in {shard.dataset for shard in shards}:
-            raise ValueError(f"test dataset {dataset!r} is in the corpus. Take it out of one of the two.")
-        hashes = _test_hashes(test, genes, organism) if organism in genes.organisms else np.empty(0, np.uint64)
-        donors = set(test.obs["donor_id"].astype(str)) if "donor_id" in test.obs else set()
-        shared = {}
-        for shard in shards:
-            if shard.organism != organism:
-                continue
-            leaked = np.isin(shard.hash, hashes)
-            if leaked.any():
-                rows = shard.source[leaked][:3].tolist()
-                raise ValueError(
-                    f"{leaked.sum()} cells of {shard.dataset!r} (rows {rows} …) have the same counts as cells of the test "
-                    f"dataset {dataset!r}. Take one of the two out, or split them with `subset` in the registry."
-                )
-            if donors & set(shard.header["donors"]):
-                shared[shard.dataset] = sorted(donors & set(shard.header["donors"]))
-        compared[dataset] = {"cells": test.n_obs, "cells_compared": len(hashes), "shared_donors": shared}
-    return {"compared_genes": COMPARED_GENES, "test_sets": compared}
-
-
-def _test_hashes(test: anndata.AnnData, genes: GeneVocabulary, organism: str) -> np.ndarray:
-    """Hash the cells of a test set that have enough genes to be recognized."""
-    matrix = scipy.sparse.csr_matrix(test.X)
-    index = pd.Index(genes.gene_ids(organism)).get_indexer(test.var_names)
-    known = scipy.sparse.csr_matrix(matrix[:, np.flatnonzero(index >= 0)])
-    known.eliminate_zeros()
-    hashes = hash_rows(known.indptr, index[index >= 0][known.indices], known.data)
-    return hashes[np.diff(known.indptr) >= COMPARED_GENES]
 
 
 def _check_shard(shard: Shard, genes: GeneVocabulary, *, validation_share: float) -> None:

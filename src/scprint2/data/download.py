@@ -1,29 +1,26 @@
-"""Getting files: from a mirror folder or the network, checked, resumed, and put into place by one rename."""
+"""Getting files: from a mirror or the network, checked, resumed, and put into place by one rename."""
 
 import errno
 import fcntl
 import hashlib
 import os
-import shutil
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import unquote, urlparse
+from urllib.parse import quote
 
 import requests
 
+from scprint2.data.checksums import Checksum, read_checksums, record_checksum, today
 from scprint2.data.registry import Dataset
+from scprint2.data.transfer import BadSource, Busy, Patience, drop, transfer
 from scprint2.files import sync
 
-ATTEMPTS = 6  # for each URL
+__all__ = ["BadSource", "Expected", "Patience", "expected_file", "fetch", "fetch_file", "problem_of", "sha256_of"]
+
 WRONG_FILES = 2  # whole files with the wrong content after which a URL is given up
-FIRST_WAIT_SECONDS = 1.0  # doubled at each attempt
-LONGEST_WAIT_SECONDS = 60.0
-TIMEOUT_SECONDS = (10.0, 60.0)  # to connect; between two pieces of data
-CHUNK_BYTES = 1 << 16  # what is lost of a piece that is cut
-RETRIED = frozenset([408, 425, 429, 500, 502, 503, 504])
+READ_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -32,40 +29,64 @@ class Expected:
 
     Attributes
     ----------
-    sha256, bytes
-        Empty or None where the registry does not know.
+    name
+        Under which a mirror and the table of checksums know it.
+    sha256, bytes, md5
+        Empty or None where nobody knows.
     """
 
     name: str
     sha256: str = ""
     bytes: int | None = None
+    md5: str = ""
+
+    def know(self, learnt: Checksum | None, *, where: str | Path) -> "Expected":
+        """Add what the table of checksums knows.
+
+        Raises
+        ------
+        ValueError
+            If it contradicts what the registry says.
+        """
+        if learnt is None:
+            return self
+        for name in ("sha256", "bytes", "md5"):
+            own, other = getattr(self, name), getattr(learnt, name)
+            if own not in ("", None) and other not in ("", None) and own != other:
+                raise ValueError(
+                    f"{self.name}: the registry says {name} {own}, {where} says {other}. Correct the wrong one."
+                )
+        return replace(
+            self,
+            sha256=self.sha256 or learnt.sha256,
+            md5=self.md5 or learnt.md5,
+            bytes=learnt.bytes if self.bytes is None else self.bytes,
+        )
 
 
-@dataclass(frozen=True)
-class Patience:
-    """How often and how long a download is tried."""
-
-    attempts: int = ATTEMPTS
-    first_wait_seconds: float = FIRST_WAIT_SECONDS
-    timeout_seconds: tuple[float, float] = TIMEOUT_SECONDS
-
-
-class BadSource(Exception):
-    """A source cannot give the file; trying it again is no use."""
+def expected_file(dataset: Dataset) -> Expected:
+    """Return what the registry says of a dataset's file."""
+    return Expected(dataset.file or f"{dataset.name}.h5ad", dataset.sha256, dataset.bytes, dataset.md5)
 
 
 def fetch(
-    dataset: Dataset, target: str | Path, *, mirrors: Sequence[str | Path] = (), patience: Patience | None = None
+    dataset: Dataset,
+    target: str | Path,
+    *,
+    mirrors: Sequence[str | Path] = (),
+    checksums: str | Path | None = None,
+    patience: Patience | None = None,
 ) -> None:
-    """Get a dataset's file: from the first mirror folder that holds it, else from its URLs.
+    """Get a dataset's file: from the first mirror that holds it, else from its URLs.
 
     Raises
     ------
     ValueError
-        If no source gives a file with the registry's checksum; the message says what each one gave.
+        If no source gives a file with the expected checksum; the message says what each one gave.
     """
-    expected = Expected(dataset.file or f"{dataset.name}.h5ad", dataset.sha256, dataset.bytes)
-    fetch_file(expected, target, urls=dataset.url, mirrors=mirrors, patience=patience)
+    fetch_file(
+        expected_file(dataset), target, urls=dataset.url, mirrors=mirrors, checksums=checksums, patience=patience
+    )
 
 
 def fetch_file(
@@ -74,12 +95,15 @@ def fetch_file(
     *,
     urls: Sequence[str] = (),
     mirrors: Sequence[str | Path] = (),
+    checksums: str | Path | None = None,
     patience: Patience | None = None,
 ) -> None:
     """Put a checked file at `target`; nothing is done if it is there already and right.
 
-    A file of a mirror is linked. A download goes on from where an earlier one was cut (HTTP ranges), waits longer after each
-    failure, and is tried at the next URL. Processes that want the same target wait for one of them to get it.
+    A file of a mirror folder is linked; a mirror may be a URL too. A download goes on from where an earlier one was cut (HTTP
+    ranges), waits longer after each failure, and is tried at the next URL. Processes that want the same target wait for one
+    of them to get it. `checksums` is a table of what files were at their first download: it is enforced, and what it lacks is
+    added to it.
 
     Raises
     ------
@@ -89,35 +113,70 @@ def fetch_file(
     target = Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     with _lock(target):
-        if target.is_file() and not _problem(target, expected):
-            return
-        failures = []
-        for source in [Path(mirror) / expected.name for mirror in mirrors]:
-            if source.is_file():
-                problem = _problem(source, expected)
-                if problem is None:
-                    _link(source, target)
-                    return
-                failures.append(f"{source}: {problem}")
-            else:
-                failures.append(f"{source}: there is no such file")
-        for url in urls:
-            try:
-                _download(url, target, expected, patience or Patience())
-            except BadSource as error:
-                failures.append(f"{url}: {error}")
-            else:
-                return
-    known = "; ".join(failures) or "neither a URL nor a mirror is given"
-    raise ValueError(
-        f"cannot get {expected.name}: {known}. Put the file into a folder and give it as mirror, or correct the registry."
-    )
+        if checksums is not None:
+            expected = expected.know(read_checksums(checksums).get(expected.name), where=checksums)
+        source = _get(expected, target, urls=urls, mirrors=mirrors, patience=patience or Patience())
+        if checksums is not None and not expected.sha256:
+            public = source in urls and not source.startswith("file://")
+            url = source if public else ""  # a mirror or a folder of one's own is nobody else's
+            found = Checksum(
+                expected.name, sha256_of(target), expected.md5, target.stat().st_size, date=today(), url=url
+            )
+            record_checksum(checksums, found)
 
 
 def sha256_of(path: str | Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def problem_of(path: Path, expected: Expected) -> str | None:
+    """Say in what a file differs from what it must be; None if in nothing."""
+    size = path.stat().st_size
+    if expected.bytes is not None and size != expected.bytes:
+        return f"has {size:,} bytes, expected {expected.bytes:,}"
+    if _is_page(path):
+        return "is an HTML page, not a data file"
+    hashes = {name: hashlib.new(name) for name in ("sha256", "md5") if getattr(expected, name)}
+    if hashes:
+        with path.open("rb") as file:
+            while piece := file.read(READ_BYTES):
+                for digest in hashes.values():
+                    digest.update(piece)
+    for name, digest in hashes.items():
+        if digest.hexdigest() != getattr(expected, name):
+            return f"has {name} {digest.hexdigest()}, expected {getattr(expected, name)}"
+    return None
+
+
+def _get(
+    expected: Expected, target: Path, *, urls: Sequence[str], mirrors: Sequence[str | Path], patience: Patience
+) -> str:
+    """Put the file in place and return where it came from; empty if it was there."""
+    if target.is_file() and problem_of(target, expected) is None:
+        return ""
+    failures = []
+    for source in [_in_mirror(mirror, expected.name) for mirror in mirrors] + list(urls):
+        try:
+            if isinstance(source, Path):
+                _link(source, target, expected)
+            else:
+                _download(source, target, expected, patience)
+        except BadSource as error:
+            failures.append(f"{source}: {error}")
+        else:
+            return str(source)
+    known = "; ".join(failures) or "neither a URL nor a mirror is given"
+    raise ValueError(
+        f"cannot get {expected.name}: {known}. Put the file into a folder and give it as mirror, or correct the registry."
+    )
+
+
+def _in_mirror(mirror: str | Path, name: str) -> Path | str:
+    if "://" in str(mirror):
+        return f"{str(mirror).rstrip('/')}/{quote(name)}"
+    return Path(mirror) / name
 
 
 @contextmanager
@@ -128,24 +187,18 @@ def _lock(target: Path) -> Iterator[None]:
         yield
 
 
-def _problem(path: Path, expected: Expected) -> str | None:
-    size = path.stat().st_size
-    if expected.bytes is not None and size != expected.bytes:
-        return f"has {size:,} bytes, expected {expected.bytes:,}"
-    if expected.sha256 and (found := sha256_of(path)) != expected.sha256:
-        return f"has sha256 {found}, expected {expected.sha256}"
-    if _is_page(path):
-        return "is an HTML page, not a data file"
-    return None
-
-
 def _is_page(path: Path) -> bool:
     with path.open("rb") as file:
         start = file.read(512).lstrip().lower()
     return start.startswith((b"<!doctype html", b"<html"))
 
 
-def _link(source: Path, target: Path) -> None:
+def _link(source: Path, target: Path, expected: Expected) -> None:
+    if not source.is_file():
+        raise BadSource("there is no such file")
+    problem = problem_of(source, expected)
+    if problem:
+        raise BadSource(problem)
     temporary = target.with_name(f".{target.name}.link-{os.getpid()}")
     temporary.unlink(missing_ok=True)
     temporary.symlink_to(source.resolve())
@@ -153,58 +206,32 @@ def _link(source: Path, target: Path) -> None:
 
 
 def _download(url: str, target: Path, expected: Expected, patience: Patience) -> None:
-    """Download into a part file named after URL and checksum, check it, rename it."""
-    key = hashlib.sha256(f"{url} {expected.sha256}".encode()).hexdigest()[:12]
+    """Download into a part file named after URL and checksums, check it, rename it."""
+    key = hashlib.sha256(f"{url} {expected.sha256 or expected.md5}".encode()).hexdigest()[:12]
     part = target.with_name(f".{target.name}.{key}.part")
-    if not expected.sha256:  # what an earlier run left cannot be checked
-        part.unlink(missing_ok=True)
-    reason, wrong, attempt = "", 0, 0
+    reason, wrong, attempt, asked = "", 0, 0, 0.0
     for attempt in range(patience.attempts):
         if attempt:
-            time.sleep(min(patience.first_wait_seconds * 2 ** (attempt - 1), LONGEST_WAIT_SECONDS))
+            patience.wait(attempt, asked_seconds=asked)
         try:
-            _transfer(url, part, patience)
+            transfer(url, part, patience=patience, checked=bool(expected.sha256 or expected.md5))
         except (requests.RequestException, TimeoutError, ConnectionError) as error:
-            reason = f"{type(error).__name__}: {error}"
+            reason = str(error) if isinstance(error, Busy) else f"{type(error).__name__}: {error}"
+            asked = error.seconds if isinstance(error, Busy) else 0.0
             continue
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                part.unlink(missing_ok=True)
+                drop(part)
             raise
-        problem = _problem(part, expected)
+        problem = problem_of(part, expected)
         if problem is None:
             sync(part)
             os.replace(part, target)
+            drop(part)
             sync(target.parent)
             return
-        part.unlink()
+        drop(part)
         reason, wrong = problem, wrong + 1
         if wrong == WRONG_FILES:
             break
     raise BadSource(f"{reason} (tried {attempt + 1} times)")
-
-
-def _transfer(url: str, part: Path, patience: Patience) -> None:
-    """Append to the part file what is missing of it."""
-    if url.startswith("file://"):
-        source = Path(unquote(urlparse(url).path))
-        if not source.is_file():
-            raise BadSource("there is no such file")
-        shutil.copyfile(source, part)
-        return
-    have = part.stat().st_size if part.is_file() else 0
-    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
-    with requests.get(url, headers=headers, stream=True, timeout=patience.timeout_seconds) as answer:
-        if answer.status_code == 416:
-            part.unlink(missing_ok=True)
-            raise requests.ConnectionError("the part file is longer than the file; begun anew")
-        if answer.status_code in RETRIED:
-            raise requests.ConnectionError(f"status {answer.status_code}")
-        if answer.status_code not in (200, 206):
-            raise BadSource(f"status {answer.status_code} {answer.reason}")
-        if "text/html" in answer.headers.get("Content-Type", ""):
-            raise BadSource("answers with an HTML page, not a data file")
-        resumed = answer.status_code == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {have}-")
-        with part.open("ab" if resumed else "wb") as file:
-            for chunk in answer.iter_content(CHUNK_BYTES):
-                file.write(chunk)

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Integer
 
-from scprint2.data.corpus import COMPARED_GENES
+from scprint2.data.leakage import COMPARED_GENES
 from scprint2.data.shard import Shard
 from scprint2.data.shard_filter import filter_shard
-from scprint2.files import write_json
+from scprint2.files import read_json, write_json
 
 PARTITION_CELLS = 1 << 22  # cells sorted at a time: 100 MB
 READ_CELLS = 1 << 20
@@ -112,9 +112,9 @@ def write_members(path: str | Path, found: Mapping[str, Any], *, failed: Mapping
     write_json(path, dict(found) | {"failed": dict(failed)})
 
 
-def member_paths(path: str | Path, members: Sequence[Mapping[str, Any]]) -> list[Path]:
+def member_paths(path: str | Path) -> list[Path]:
     """Folders of the shards that a file of members names."""
-    return [Path(path).parent / member["path"] for member in members]
+    return [Path(path).parent / member["path"] for member in read_json(path)["members"]]
 
 
 def _partition(hashes: Iterable[tuple[np.ndarray, np.ndarray]], paths: Sequence[Path], bits: int) -> None:

@@ -1,6 +1,5 @@
 """Gene tables: one per organism, protein-coding genes in a fixed order; and the mapping of anybody's gene names to them."""
 
-import gzip
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -9,27 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 
+from scprint2.data.gene_sources import VERSION, read_aliases, read_factors, read_raw
+from scprint2.data.orthologs import read_families
 from scprint2.data.vocabulary import GeneVocabulary
 from scprint2.files import atomic_path
 
 COLUMNS = ("gene_id", "symbol", "aliases", "biotype", "chromosome", "start", "location", "family", "is_tf")
 LOCATION_STEP_BP = 10_000  # Methods, "gene location": genes that start within 10 kb of the one before share an index
-# What the columns of raw gene tables are called (Ensembl BioMart, annotables, CELLxGENE, our simulator).
-RAW_NAMES = {
-    "gene_id": ("gene_id", "ensembl_id", "ensgene", "ensembl_gene_id", "Gene stable ID", "feature_id"),
-    "symbol": ("symbol", "gene_name", "external_gene_name", "Gene name", "feature_name", "gene_symbol"),
-    "aliases": ("aliases", "alias", "synonyms", "Gene Synonym"),
-    "biotype": ("biotype", "gene_biotype", "Gene type", "gene_type", "feature_type"),
-    "chromosome": ("chromosome", "chr", "chromosome_name", "Chromosome/scaffold name", "seqname"),
-    "start": ("start", "start_position", "Gene start (bp)"),
-    "family": ("family",),
-    "is_tf": ("is_tf",),
-}
-VERSION = re.compile(r"\.[0-9]+$")
-GTF_ATTRIBUTE = re.compile(r'(\w+) "([^"]*)"')
-CELLXGENE_COLUMNS = ("gene_id", "symbol", "version", "length", "biotype")
 
 
 @dataclass(frozen=True)
@@ -63,7 +50,7 @@ class GeneTable:
     @cached_property
     def id_form(self) -> re.Pattern[str]:
         """What the gene ids of this organism look like, with or without version."""
-        prefixes = {gene.rstrip("0123456789") for gene in self.frame["gene_id"]} - {""}
+        prefixes = {VERSION.sub("", gene).rstrip("0123456789") for gene in self.frame["gene_id"]} - {""}
         return re.compile(rf"({'|'.join(map(re.escape, sorted(prefixes)))})[0-9]+(\.[0-9]+)?")
 
 
@@ -94,33 +81,35 @@ def build_gene_table(
     raw_path: str | Path,
     *,
     organism: str,
+    aliases: str | Path | None = None,
     transcription_factors: str | Path | None = None,
     families: str | Path | None = None,
 ) -> GeneTable:
     """Normalize a raw gene table: keep protein-coding genes, index locations over all genes, mark TFs and families.
 
-    Reads a tab- or comma-separated table with a header (names as in `RAW_NAMES`), a CELLxGENE gene table, which has none, or an
+    Reads a tab- or comma-separated table with a header (`gene_sources.RAW_NAMES`), a CELLxGENE gene table, which has none, or an
     Ensembl GTF file.
-    Without coordinates every location is 0. `transcription_factors` holds one id or symbol per line. `families` holds the
-    columns `gene_id` and `family`, or pairs of ids that are joined into families (named after their first id).
+    Without coordinates every location is 0. `aliases` is a table of NCBI Gene (gene_info). `transcription_factors` holds one id
+    or symbol per line, or is a table of AnimalTFDB or PlantTFDB; a name that is neither counts where it is an alias of one gene.
+    `families` holds the columns `gene_id` and `family`, or pairs of ids that are joined into families.
 
     Raises
     ------
     ValueError
-        If a needed column is missing, an id is given twice, or no gene is protein coding.
+        If a needed column is missing, an id is given twice, no gene is protein coding, or a table fits no gene.
     """
-    raw = _read_raw(Path(raw_path))
+    raw = read_raw(Path(raw_path))
     raw["location"] = genome_locations(raw["chromosome"].tolist(), raw["start"].to_numpy())
     frame = raw.loc[raw["biotype"] == "protein_coding"].reset_index(drop=True)
     if frame.empty:
         found = sorted(set(raw["biotype"]))[:10]
         raise ValueError(f"{raw_path}: no gene of biotype 'protein_coding'; found {found}. Give a whole Ensembl table.")
-    ids, symbols = frame["gene_id"].tolist(), frame["symbol"].tolist()
+    if aliases:
+        frame["aliases"] = _aliases(frame, Path(aliases))
     if transcription_factors:
-        known = set(_read_text(Path(transcription_factors)).split())
-        frame["is_tf"] = [gene in known or symbol in known for gene, symbol in zip(ids, symbols, strict=True)]
-    named = _read_families(Path(families)) if families else dict(zip(ids, frame["family"], strict=True))
-    frame["family"] = [named.get(gene) or gene for gene in ids]
+        frame["is_tf"] = _is_factor(GeneTable(organism, frame), Path(transcription_factors))
+    named = read_families(families) if families else dict(zip(frame["gene_id"], frame["family"], strict=True))
+    frame["family"] = [named.get(gene) or gene for gene in frame["gene_id"]]
     return GeneTable(organism, frame.loc[:, list(COLUMNS)])
 
 
@@ -245,86 +234,35 @@ def _too_few(names: list[str], mapping: GeneMapping, table: GeneTable, minimum: 
     )
 
 
-def _read_text(path: Path) -> str:
-    data = path.read_bytes()
-    return (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode()
+def _aliases(frame: pd.DataFrame, path: Path) -> list[str]:
+    """Aliases of each gene without its own id and symbol, joined by "|"; those that the raw table has stay."""
+    by_id, by_symbol = read_aliases(path)
+    merged, found = [], 0
+    for gene, symbol, own in zip(frame["gene_id"], frame["symbol"], frame["aliases"], strict=True):
+        given = by_id.get(gene) or by_symbol.get(symbol) or ()
+        found += bool(given)
+        names = (name for name in (*own.split("|"), *given) if name not in {"", gene, symbol})
+        merged.append("|".join(dict.fromkeys(names)))
+    if not found:
+        genes = frame["gene_id"].tolist()[:2]
+        raise ValueError(f"{path}: names none of the genes, such as {genes}. Give the table of this organism.")
+    return merged
 
 
-def _separator(path: Path) -> str:
-    return "," if path.name.removesuffix(".gz").endswith(".csv") else "\t"
-
-
-def _read_raw(path: Path) -> pd.DataFrame:
-    raw = _read_gtf(path) if ".gtf" in path.name else _read_table(path)
-    frame = pd.DataFrame(index=raw.index)
-    for name, candidates in RAW_NAMES.items():
-        column = next((candidate for candidate in candidates if candidate in raw.columns), None)
-        if column is None and name in {"gene_id", "symbol", "biotype"}:
-            raise ValueError(f"{path}: no column for {name}; found {list(raw.columns)}, allowed {list(candidates)}.")
-        frame[name] = raw[column] if column is not None else ""
-    frame["gene_id"] = [VERSION.sub("", gene) if gene.startswith("ENS") else gene for gene in frame["gene_id"]]
-    repeated = frame.loc[frame["gene_id"].duplicated(), "gene_id"].tolist()
-    if repeated:
+def _is_factor(table: GeneTable, path: Path) -> Bool[np.ndarray, " gene"]:
+    """Genes that a list of transcription factors names, by id or symbol, else by an alias of theirs alone."""
+    names = read_factors(path)
+    ids, symbols, aliases, _ = table.lookups
+    genes = zip(table.frame["gene_id"], table.frame["symbol"], strict=True)
+    marked = np.array([gene in names or symbol in names for gene, symbol in genes])
+    rows = [aliases.get(name, -1) for name in names - ids.keys() - symbols.keys()]
+    marked[[row for row in rows if row >= 0]] = True
+    if not marked.any():
+        genes, found = table.frame["gene_id"].tolist()[:2], sorted(names)[:3]
         raise ValueError(
-            f"{path}: {len(repeated)} gene ids are given more than once, such as {repeated[0]!r}. Keep one each."
+            f"{path}: names none of the genes, such as {genes}; it names {found}. Give the list of this organism."
         )
-    starts = pd.Series(pd.to_numeric(frame["start"], errors="coerce"), index=frame.index)
-    frame["start"] = starts.fillna(-1).astype(np.int64)
-    frame["is_tf"] = [value.lower() in {"1", "true", "yes"} for value in frame["is_tf"]]
-    return frame
-
-
-def _read_table(path: Path) -> pd.DataFrame:
-    first = _read_text(path).split("\n", 1)[0].split(_separator(path))
-    headless = len(first) == len(CELLXGENE_COLUMNS) and first[3].isdigit()
-    return pd.read_csv(
-        path,
-        sep=_separator(path),
-        dtype=str,
-        keep_default_na=False,
-        header=None if headless else 0,
-        names=list(CELLXGENE_COLUMNS) if headless else None,
-    )
-
-
-def _read_gtf(path: Path) -> pd.DataFrame:
-    """Genes of an Ensembl GTF file, on chromosomes and contigs alike."""
-    rows: list[dict[str, str]] = []
-    with gzip.open(path, "rt") if path.name.endswith(".gz") else path.open() as file:
-        for line in file:
-            fields = line.split("\t")
-            if len(fields) == 9 and fields[2] == "gene":
-                named = dict(GTF_ATTRIBUTE.findall(fields[8]))
-                kind = named.get("gene_biotype", named.get("gene_type", ""))
-                row = {"gene_id": named.get("gene_id", ""), "symbol": named.get("gene_name", ""), "biotype": kind}
-                rows.append({**row, "chromosome": fields[0], "start": fields[3]})
-    if not rows:
-        raise ValueError(f"{path}: no line describes a gene (third field 'gene'); give an Ensembl GTF file.")
-    return pd.DataFrame(rows)
-
-
-def _read_families(path: Path) -> dict[str, str]:
-    """Gene id to family name, from a family table or from pairs of ids (joined by union-find)."""
-    table = pd.read_csv(path, sep=_separator(path), dtype=str, keep_default_na=False)
-    if {"gene_id", "family"} <= set(table.columns):
-        return dict(zip(table["gene_id"], table["family"], strict=True))
-    ids = [column for column in table.columns if column.endswith("_ensembl") or column.endswith("_id")]
-    if len(ids) != 2:
-        raise ValueError(
-            f"{path}: columns are {list(table.columns)}; give gene_id and family, or two columns of ids (*_ensembl, *_id)."
-        )
-    parent: dict[str, str] = {}
-
-    def root(gene: str) -> str:
-        while parent.setdefault(gene, gene) != gene:
-            gene = parent[gene]
-        return gene
-
-    for one, other in zip(table[ids[0]], table[ids[1]], strict=True):
-        if one and other:
-            low, high = sorted((root(one), root(other)))
-            parent[high] = low
-    return {gene: root(gene) for gene in parent}
+    return marked
 
 
 def _natural(name: str) -> tuple[int, int, str]:

@@ -1,22 +1,26 @@
-"""Labels of cells as everybody writes them, to one ontology term per class."""
+"""Labels of cells as everybody writes them, to one ontology term per class, with a report of every label."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from scprint2.data.ontology import MISSING, NORMAL, UNKNOWN_TERM, age_group, clean_terms, names_to_terms
+from scprint2.data.cellxgene import read_metadata
+from scprint2.data.label_names import LabelNames, common_names
+from scprint2.data.ontology import MISSING, UNKNOWN_TERM, age_group, clean_term, find_name, label, most_specific
 from scprint2.data.registry import Dataset
 from scprint2.data.vocabulary import CLASSES
 
-# Columns of obs that may hold a class: CELLxGENE's names (ethnicity was renamed in schema 3), then plain names.
-TERM_COLUMNS: Mapping[str, tuple[str, ...]] = {
-    "ethnicity": ("self_reported_ethnicity_ontology_term_id", "ethnicity_ontology_term_id"),
-    "age_group": ("age_group_ontology_term_id",),
+# Columns of obs that hold a class, term ids before names.
+COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "ethnicity": ("self_reported_ethnicity_ontology_term_id", "self_reported_ethnicity", "ethnicity"),
+    "age_group": ("age_group_ontology_term_id", "development_stage_ontology_term_id"),
+    "cell_culture": ("cell_culture_ontology_term_id", "tissue_type"),
 }
-NAME_COLUMNS: Mapping[str, tuple[str, ...]] = {"ethnicity": ("self_reported_ethnicity", "ethnicity")}
 ONTOLOGIES = {
     "cell_type": "CL",
     "tissue": "UBERON",
@@ -25,39 +29,34 @@ ONTOLOGIES = {
     "ethnicity": "HANCESTRO",
     "sex": "PATO",
 }
-# What the scIB lung and pancreas sets, and some assays and diseases, are called where the ontology has no such name.
-SPOKEN: Mapping[str, Mapping[str, str]] = {
-    "cell_type": {
-        "acinar": "CL:0000622",
-        "activated_stellate": "CL:0002410",
-        "alpha": "CL:0000171",
-        "beta": "CL:0000169",
-        "delta": "CL:0000173",
-        "ductal": "CL:0002079",
-        "endothelial": "CL:0000115",
-        "endothelium": "CL:0000115",
-        "epsilon": "CL:0005019",
-        "gamma": "CL:0002275",
-        "mast": "CL:0000097",
-        "quiescent_stellate": "CL:0002410",
-        "schwann": "CL:0002573",
-        "t_cell": "CL:0000084",
-        "type 1": "CL:0002062",
-        "type 2": "CL:0002063",
-        "ciliated": "CL:4030034",
-        "ionocytes": "CL:0005006",
-        "basal 1": "CL:0000646",
-        "basal 2": "CL:0000646",
-        "secretory": "CL:0000151",
-        "neutrophil_cd14_high": "CL:0000775",
-        "neutrophils_il1r2": "CL:0000775",
-        "lymphatic": "CL:0002138",
-        "t/nk cell": "CL:0000542",  # lymphocyte: what T and NK cells share
-    },
-    "disease": {"normal": NORMAL, "healthy": NORMAL},
-    "assay": {"indrop": "EFO:0008780", "10x 3' v3 (cite-seq)": "EFO:0009922", "xenium in situ": "EFO:0022615"},
-}
-CULTURE = {"cell culture": "cell_culture", "cell line": "cell_culture", "primary cell culture": "cell_culture"}
+TERM = re.compile(r"[A-Za-z]+:\d+|CVCL_\w+")
+SEPARATOR = "||"  # between the values of one cell (CELLxGENE)
+CULTURES = {"tissue": "tissue", "organoid": "organoid"} | dict.fromkeys(
+    ("cell_culture", "cell culture", "primary cell culture", "cell line"), "cell_culture"
+)
+NO_LABELS = LabelNames({}, {})
+REPORT = ("class", "column", "label", "term", "name", "status", "by", "cells")
+FIX_LABEL = "Correct label_key in the registry, or leave it empty for a dataset without labels."
+
+
+@dataclass(frozen=True)
+class Found:
+    """What one label stands for.
+
+    Attributes
+    ----------
+    status
+        `mapped`; `ambiguous`: it stands for several terms; `unknown`: for none; `missing`: it says that nothing is known.
+    by
+        How it was found: table, common (the table of all datasets), id, successor (of a retired id), name, synonym, several.
+    """
+
+    term: str
+    status: str
+    by: str
+
+
+MISSING_LABEL = Found(UNKNOWN_TERM, "missing", "")
 
 
 @dataclass(frozen=True)
@@ -68,72 +67,124 @@ class Labels:
     ----------
     frame
         One column `<class>_ontology_term_id` for each of `CLASSES`; "unknown" where it is not known.
-    unknown
-        Class to the number of cells whose given label could not be used, and examples of such labels.
+    report
+        One row per class and label of the file, with the columns `REPORT`: what each stands for, and how many cells have it.
+    schema
+        What the metadata were recognized as.
     """
 
     frame: pd.DataFrame
-    unknown: dict[str, dict[str, Any]]
+    report: pd.DataFrame
+    schema: str
+
+    @cached_property
+    def unknown(self) -> dict[str, dict[str, Any]]:
+        """Class to the number of cells whose label could not be used, and its most frequent such labels."""
+        lost = self.report.loc[self.report["status"].isin(["ambiguous", "unknown"])]
+        return {
+            str(name): {"cells": int(rows["cells"].sum()), "examples": rows["label"].tolist()[:5]}
+            for name, rows in lost.groupby("class", sort=False)
+        }
 
 
-def align_labels(obs: pd.DataFrame, *, dataset: Dataset) -> Labels:
-    """Find each class in obs and bring it to one known ontology term per cell.
+def align_labels(
+    obs: pd.DataFrame,
+    *,
+    dataset: Dataset,
+    uns: Mapping[str, Any] | None = None,
+    names: LabelNames = NO_LABELS,
+) -> Labels:
+    """Find each class in the metadata of cells and bring it to one known ontology term per cell.
 
-    A class is read from its column of term ids, else from its column of names, which are looked up. The cell type is read from
-    the registry's `label_key` where one is given.
+    A class is read from the column that the dataset's table of labels gives, else from its column of term ids, else from its
+    column of names. The cell type is read from the registry's `label_key` where one is given. The organism is the registry's.
 
     Raises
     ------
     ValueError
-        If the label column of the registry is missing, or holds not one label that is known.
+        If the label column of the registry or of the table is missing, or holds not one label that is known.
     """
-    frame = pd.DataFrame(index=obs.index)
-    unknown: dict[str, dict[str, Any]] = {}
+    metadata = read_metadata(obs, uns or {})
+    frame, reports = pd.DataFrame(index=obs.index), []
     for name in CLASSES:
-        column = _column(obs, name, dataset)
-        given = _as_text(obs, column) if column else None
-        terms = _terms(name, given, obs, dataset)
-        frame[f"{name}_ontology_term_id"] = pd.Categorical(terms)
-        if given is not None and name not in {"organism", "age_group"}:
-            lost = (terms == UNKNOWN_TERM) & ~given.str.lower().isin(MISSING).to_numpy()
-            if lost.any():
-                unknown[name] = {"cells": int(lost.sum()), "examples": sorted(set(given[lost]))[:5]}
-    _check_labels(frame, unknown, dataset)
-    return Labels(frame, unknown)
+        column = _column(metadata.obs, name, dataset, names)
+        given = _as_text(metadata.obs, column) if column else pd.Series(UNKNOWN_TERM, index=obs.index)
+        if name == "organism":
+            column, given = "registry", pd.Series(dataset.organism, index=obs.index)
+        found = {value: resolve(name, value, names=names) for value in given.unique()}
+        frame[f"{name}_ontology_term_id"] = pd.Categorical(given.map({value: hit.term for value, hit in found.items()}))
+        if column:
+            reports.append(_report(given, found).assign(**{"class": name, "column": column}))
+    version = "none" if metadata.version is None else str(metadata.version)
+    report = pd.concat(reports, ignore_index=True).loc[:, list(REPORT)]
+    labels = Labels(frame, report, f"CELLxGENE schema {version}: {metadata.evidence}")
+    _check_labels(labels, dataset)
+    return labels
 
 
-def spoken_term(name: str, value: str) -> str:
-    """Term id of a label written as a name, or "unknown"."""
-    key = value.strip().lower()
-    found = SPOKEN.get(name, {}).get(key) or names_to_terms(ONTOLOGIES[name]).get(key)
-    return found or UNKNOWN_TERM
+def resolve(name: str, value: str, *, names: LabelNames = NO_LABELS) -> Found:
+    """Say what one label of a class stands for: by the dataset's table, the common table, as an id, then as a name.
 
-
-def _column(obs: pd.DataFrame, name: str, dataset: Dataset) -> str | None:
-    if name == "cell_type" and dataset.label_key:
-        if dataset.label_key not in obs:
-            raise ValueError(
-                f"obs has no label column {dataset.label_key!r}; found {sorted(obs.columns)[:20]}. {_FIX_LABEL}"
-            )
-        return dataset.label_key
-    candidates = TERM_COLUMNS.get(name, (f"{name}_ontology_term_id",)) + NAME_COLUMNS.get(name, (name,))
-    return next((column for column in candidates if column in obs), None)
-
-
-_FIX_LABEL = "Correct label_key in the registry, or leave it empty for a dataset without labels."
-
-
-def _terms(name: str, given: pd.Series | None, obs: pd.DataFrame, dataset: Dataset) -> np.ndarray:
-    if name == "organism":
-        return np.full(len(obs), dataset.organism, dtype=object)
+    Several values joined by " || " stand for the most specific one where they are one line of descent, else they are ambiguous.
+    """
+    text = value.strip()
+    for by, table in (("table", names), ("common", common_names())):
+        term = table.terms.get((name, text)) or table.terms.get((name, text.lower()))
+        if term is not None:
+            return _mapped_or_unknown(term, by=by)
+    if text.lower() in MISSING:
+        return MISSING_LABEL
+    if SEPARATOR in text:
+        parts = [resolve(name, part, names=names) for part in text.split(SEPARATOR)]
+        term = most_specific([part.term for part in parts])
+        return Found(term, "ambiguous" if term == UNKNOWN_TERM else "mapped", "several")
     if name == "cell_culture":
-        return _culture(obs)
-    if name == "age_group" and given is None and "development_stage_ontology_term_id" in obs:
-        stages = obs["development_stage_ontology_term_id"].astype(str)
-        return np.array([age_group(stage) for stage in stages], dtype=object)
-    if given is None:
-        return np.full(len(obs), UNKNOWN_TERM, dtype=object)
-    return clean_terms([_as_term(name, value) for value in given])
+        return _mapped_or_unknown(CULTURES.get(text.lower(), UNKNOWN_TERM), by="name")
+    return _resolve_id(name, text) if TERM.match(text) else _resolve_name(name, text)
+
+
+def _mapped_or_unknown(term: str, *, by: str) -> Found:
+    return Found(term, "unknown" if term == UNKNOWN_TERM else "mapped", by)
+
+
+def _resolve_id(name: str, text: str) -> Found:
+    if name == "age_group":
+        return _mapped_or_unknown(age_group(text), by="id")
+    term = clean_term(text)
+    return _mapped_or_unknown(term, by="id" if term in {text, UNKNOWN_TERM} else "successor")
+
+
+def _resolve_name(name: str, text: str) -> Found:
+    if name not in ONTOLOGIES:
+        return Found(UNKNOWN_TERM, "unknown", "")
+    match = find_name(ONTOLOGIES[name], text)
+    return Found(match.term, match.status, match.by)
+
+
+def _report(given: pd.Series, found: Mapping[str, Found]) -> pd.DataFrame:
+    """One row per label, frequent ones first."""
+    cells = given.value_counts().sort_index().sort_values(ascending=False, kind="stable")
+    hits = [found[str(value)] for value in cells.index]
+    return pd.DataFrame(
+        {
+            "label": cells.index.to_numpy(),
+            "term": [hit.term for hit in hits],
+            "name": [label(hit.term) for hit in hits],
+            "status": [hit.status for hit in hits],
+            "by": [hit.by for hit in hits],
+            "cells": cells.to_numpy(),
+        }
+    )
+
+
+def _column(obs: pd.DataFrame, name: str, dataset: Dataset, names: LabelNames) -> str | None:
+    stated = names.columns.get(name) or (dataset.label_key if name == "cell_type" else "")
+    if stated:
+        if stated not in obs:
+            raise ValueError(f"obs has no label column {stated!r}; found {sorted(obs.columns)[:20]}. {FIX_LABEL}")
+        return stated
+    usual = COLUMNS.get(name, (f"{name}_ontology_term_id", name))
+    return next((column for column in usual if column in obs), None)
 
 
 def _as_text(obs: pd.DataFrame, column: str) -> pd.Series:
@@ -141,31 +192,10 @@ def _as_text(obs: pd.DataFrame, column: str) -> pd.Series:
     return values.where(values.notna(), UNKNOWN_TERM).astype(str)
 
 
-def _as_term(name: str, value: str) -> str:
-    head = value.split(" ", 1)[0]
-    if ":" in head and head.split(":")[1][:1].isdigit():
-        return value
-    return spoken_term(name, value) if name in ONTOLOGIES else value
-
-
-def _culture(obs: pd.DataFrame) -> np.ndarray:
-    """Tissue, organoid or cell culture: `tissue_type` (CELLxGENE from schema 4), or the note behind the tissue before that."""
-    if "cell_culture_ontology_term_id" in obs:
-        return obs["cell_culture_ontology_term_id"].astype(str).to_numpy(dtype=object)
-    if "tissue_type" in obs:
-        kinds = obs["tissue_type"].astype(str).str.lower()
-    elif "tissue_ontology_term_id" in obs:
-        kinds = obs["tissue_ontology_term_id"].astype(str).str.extract(r"\((.*)\)", expand=False).fillna("tissue")
-    else:
-        return np.full(len(obs), UNKNOWN_TERM, dtype=object)
-    known = {"tissue": "tissue", "organoid": "organoid"} | CULTURE
-    return np.array([known.get(kind, UNKNOWN_TERM) for kind in kinds], dtype=object)
-
-
-def _check_labels(frame: pd.DataFrame, unknown: dict[str, dict[str, Any]], dataset: Dataset) -> None:
-    if dataset.label_key and (frame["cell_type_ontology_term_id"] == UNKNOWN_TERM).all():
-        examples = unknown.get("cell_type", {}).get("examples", [])
+def _check_labels(labels: Labels, dataset: Dataset) -> None:
+    if dataset.label_key and (np.asarray(labels.frame["cell_type_ontology_term_id"]) == UNKNOWN_TERM).all():
+        examples = labels.unknown.get("cell_type", {}).get("examples", [])
         raise ValueError(
             f"not one label in obs[{dataset.label_key!r}] is a cell type; found {examples}. Use Cell Ontology ids (CL:0000084) "
-            f"or names (T cell). {_FIX_LABEL}"
+            f"or names (T cell), or write a table of your labels, config/labels/{dataset.name}.tsv. {FIX_LABEL}"
         )

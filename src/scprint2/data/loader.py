@@ -1,13 +1,14 @@
 """Batches of training and validation: the batch of step t is a pure function of (seed, t), whatever the threads and ranks."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
+from dataclasses import dataclass
+from itertools import count, islice
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from pydantic import Field, field_validator
 
 from scprint2.config.node import Node
@@ -16,12 +17,14 @@ from scprint2.data.collate import RaggedCells, collate
 from scprint2.data.context import GenesConfig, GeneSpace, RandomExpressedGenes
 from scprint2.data.corpus import Corpus
 from scprint2.data.neighbors import MetacellsConfig, NeighborsConfig, fill_neighbors
+from scprint2.data.read_ahead import ask_for_cells, ask_for_counts
 from scprint2.data.sampler import SamplingConfig, generator
 from scprint2.data.shard import TRAINING, VALIDATION, Rows
 from scprint2.data.vocabulary import CLASSES
 from scprint2.randomness import stream
 
 VALIDATION_SEED = 0  # the same validation batches for every seed of a training
+WINDOW_ROWS = 8192  # cells and neighbors that the disk is asked for at once, some 60 MB
 
 __all__ = ["BatchLoader", "DataConfig", "RaggedCells", "ValidationLoader", "collate", "context_size"]
 
@@ -50,6 +53,26 @@ def context_size(config: GenesConfig, corpus: Corpus) -> int:
     return min(config.max_genes, *(stop - start for start, stop in spans))
 
 
+def _profiles(corpus: Corpus) -> tuple[list[tuple[str, np.ndarray]], Int[np.ndarray, " shard"]]:
+    """Return each distinct list of measured genes, with its organism, and which of them each shard has.
+
+    Thousands of datasets measure the genes of a few references.
+    """
+    keys = [(shard.organism, shard.header["arrays"]["measured"]["sha256"]) for shard in corpus.shards]
+    distinct = dict(zip(keys, corpus.shards, strict=True))
+    number = {key: place for place, key in enumerate(distinct)}
+    return [(key[0], shard.measured) for key, shard in distinct.items()], np.array([number[key] for key in keys])
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """The cells of a batch, which of them become meta-cells, and how many neighbors come with each."""
+
+    cells: Int[np.ndarray, " cell"]
+    melted: Bool[np.ndarray, " cell"]
+    neighbors: int
+
+
 class BatchLoader:
     """Batches of training cells.
 
@@ -66,7 +89,7 @@ class BatchLoader:
     rank, world
         This process gets the rank-th of `world` equal parts of the global batch.
     threads
-        Threads that read ahead in `prefetch`; 0 reads when asked.
+        Threads that read ahead in `prefetch`, and ask the disk for windows of coming steps; 0 reads when asked.
 
     Raises
     ------
@@ -102,9 +125,8 @@ class BatchLoader:
         self.device = torch.device(device)
         self.selector = RandomExpressedGenes(context_size(config.genes, corpus))
         self.pad = config.genes.pad
-        self.space = GeneSpace.build(
-            corpus.genes, [(shard.organism, shard.measured) for shard in corpus.shards], device=device
-        )
+        profiles, self._profile_of_shard = _profiles(corpus)
+        self.space = GeneSpace.build(corpus.genes, profiles, device=device)
         self.sampler = config.sampling.build(corpus, seed=seed, split=self.split)
         self._class_columns = [CLASSES.index(name) for name in config.classes]
         self._codes, self._code_starts = self._label_codes()
@@ -120,23 +142,36 @@ class BatchLoader:
                 yield self.batch(first_step)
                 first_step += 1
         pool = ThreadPoolExecutor(self.threads, thread_name_prefix="loader")
+        window = max(1, WINDOW_ROWS // ((self.part.stop - self.part.start) * (1 + self.config.neighbors.most)))
         try:
+            asked = pool.submit(self.ask, range(first_step, first_step + window))
             ahead: deque[Future[RaggedCells]] = deque()
-            for step in range(first_step, first_step + 2 * self.threads):
+            for step in count(first_step):
+                if (step - first_step) % window == 0:
+                    asked.result()  # raises what went wrong
+                    asked = pool.submit(self.ask, range(step + window, step + 2 * window))
                 ahead.append(pool.submit(self.read, step))
-            while True:
-                ragged = ahead.popleft().result()
-                ahead.append(pool.submit(self.read, first_step + 2 * self.threads))
-                yield self.collate(ragged, first_step)
-                first_step += 1
+                if len(ahead) > 2 * self.threads:
+                    yield self.collate(ahead.popleft().result(), step - 2 * self.threads)
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
+    def ask(self, steps: Iterable[int]) -> None:
+        """Ask the disk for what `read` will need at some steps."""
+        plans = [self._plan(step) for step in steps]
+        cells = np.concatenate([plan.cells for plan in plans])
+        most = np.concatenate([np.where(plan.melted, np.inf, plan.neighbors) for plan in plans])
+        ask_for_cells(self.corpus, cells, ("label", "neighbor", "distance") if most.any() else ("label",))
+        ask_for_counts(self.corpus, cells)
+        if most.any():
+            neighbor, _ = self._neighbors(cells)
+            used = (np.arange(neighbor.shape[1]) < most[:, None]) & (neighbor >= 0)
+            ask_for_counts(self.corpus, neighbor[used])
+
     def read(self, step: int) -> RaggedCells:
         """Return the cells of this rank's part as they are on the disk."""
-        cells = self.sampler.draw(step, self.batch_size)[self.part]
-        melted = self.config.metacells.draw(generator(self.seed, step, "metacells"), self.batch_size)[self.part]
-        number = self._number_of_neighbors(step)
+        plan = self._plan(step)
+        cells, melted, number = plan.cells, plan.melted, plan.neighbors
         shard, row = self.corpus.locate(cells)
         shards = self.corpus.shards
         labels = np.stack([shards[s].label[r] for s, r in zip(shard.tolist(), row.tolist(), strict=True)])
@@ -154,7 +189,7 @@ class BatchLoader:
             cells=rows,
             neighbors=neighbors,
             neighbor_distances=distances,
-            profile=shard,
+            profile=self._profile_of_shard[shard],
             labels=self._encode(shard, labels[:, self._class_columns]),
             space=self.space,
             first=self.part.start,
@@ -165,6 +200,14 @@ class BatchLoader:
         """Choose the genes of a step's cells and make the batch on the device."""
         draws = stream(self.seed, step, "genes", device=self.device)
         return self.pad(collate(ragged, selector=self.selector, generator=draws))
+
+    def _plan(self, step: int) -> "_Plan":
+        """Draw what this rank's part of a step holds."""
+        return _Plan(
+            self.sampler.draw(step, self.batch_size)[self.part],
+            self.config.metacells.draw(generator(self.seed, step, "metacells"), self.batch_size)[self.part],
+            self._number_of_neighbors(step),
+        )
 
     def _number_of_neighbors(self, step: int) -> int:
         return self.config.neighbors.draw(generator(self.seed, step, "neighbors"))

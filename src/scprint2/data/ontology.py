@@ -1,23 +1,21 @@
 """Ontology terms: ancestors, names, replacements of retired terms, and the label tables that a classifier uses.
 
-The ontologies come with the package cellxgene-ontology-guide (no network). NCBITaxon and CVCL are never loaded (they take
-tens of seconds); their terms have no ancestors here.
+NCBITaxon and CVCL are never loaded (they take tens of seconds); their terms have no ancestors here.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from functools import cache
+from importlib.resources import files
 
-import numpy as np
-from cellxgene_ontology_guide.ontology_parser import OntologyParser
+import pandas as pd
 
+from scprint2.data.ontology_sources import ontology
 from scprint2.data.vocabulary import LabelTable
 
 UNKNOWN_TERM = "unknown"
-LOADED = frozenset(
-    ["CL", "UBERON", "MONDO", "EFO", "HANCESTRO", "HsapDv", "MmusDv", "PATO", "FBbt", "FBdv", "ZFA", "WBbt", "WBls"]
-)
+LOADED = frozenset("CL UBERON MONDO EFO HANCESTRO AfPO HsapDv MmusDv PATO FBbt FBdv ZFA ZFS WBbt WBls".split())
 MISSING = frozenset(["", "unknown", "na", "nan", "none", "n/a", "not applicable", "multiethnic"])
-SEPARATORS = (" || ", "||", ",", ";")  # CELLxGENE joins several values by " || " (by "," before schema 6)
 FLAT = frozenset(["sex", "organism", "cell_culture"])  # classes without a hierarchy
 NORMAL = "PATO:0000461"  # CELLxGENE writes "normal" in place of a disease
 
@@ -34,51 +32,45 @@ ORGANISM_NAMES: Mapping[str, str] = {
     "NCBITaxon:9823": "Sus scrofa",
     "NCBITaxon:9986": "Oryctolagus cuniculus",
     "NCBITaxon:9031": "Gallus gallus",
+    "NCBITaxon:9913": "Bos taurus",
+    "NCBITaxon:9940": "Ovis aries",
+    "NCBITaxon:9796": "Equus caballus",
+    "NCBITaxon:9685": "Felis catus",
+    "NCBITaxon:74533": "Panthera tigris altaica",
+    "NCBITaxon:10181": "Heterocephalus glaber",
     "NCBITaxon:7955": "Danio rerio",
     "NCBITaxon:7227": "Drosophila melanogaster",
     "NCBITaxon:6239": "Caenorhabditis elegans",
-}
-
-# Developmental stages (human and mouse) to groups that both have; the first that is the term or an ancestor of it counts.
-AGE_GROUPS: Mapping[str, str] = {
-    "HsapDv:0000002": "HsapDv:0000002",  # embryonic stage
-    "MmusDv:0000002": "HsapDv:0000002",
-    "HsapDv:0000037": "HsapDv:0000037",  # fetal stage
-    "MmusDv:0000031": "HsapDv:0000037",
-    "HsapDv:0000262": "HsapDv:0000262",  # newborn stage
-    "MmusDv:0000036": "HsapDv:0000262",  # Theiler stage 27
-    "HsapDv:0000261": "HsapDv:0000261",  # infant stage
-    "MmusDv:0000177": "HsapDv:0000261",
-    "HsapDv:0000265": "HsapDv:0000265",  # child stage (1-4 years); mice have none
-    "HsapDv:0000271": "HsapDv:0000271",  # juvenile stage (5-14 years)
-    "MmusDv:0000178": "HsapDv:0000271",
-    "HsapDv:0000266": "HsapDv:0000266",  # young adult stage
-    "MmusDv:0000153": "HsapDv:0000266",
-    "HsapDv:0000267": "HsapDv:0000267",  # middle aged stage
-    "MmusDv:0000135": "HsapDv:0000267",
-    "HsapDv:0000227": "HsapDv:0000227",  # late adult stage (elder)
-    "MmusDv:0000134": "HsapDv:0000227",
-    "HsapDv:0000045": "HsapDv:0000045",  # prenatal, pediatric, adult: only where nothing more is said
-    "MmusDv:0000042": "HsapDv:0000045",
-    "HsapDv:0000264": "HsapDv:0000264",
-    "MmusDv:0000043": "HsapDv:0000264",
-    "HsapDv:0000258": "HsapDv:0000258",
-    "MmusDv:0000110": "HsapDv:0000258",
+    "NCBITaxon:3702": "Arabidopsis thaliana",
+    "NCBITaxon:4577": "Zea mays",
+    "NCBITaxon:39947": "Oryza sativa Japonica Group",
+    "NCBITaxon:4081": "Solanum lycopersicum",
 }
 
 
-@cache
-def _parser() -> OntologyParser:
-    return OntologyParser()
+@dataclass(frozen=True)
+class Match:
+    """What a name stands for in an ontology.
+
+    Attributes
+    ----------
+    term
+        "unknown" unless exactly one term has the name.
+    status
+        mapped, ambiguous (several terms) or unknown.
+    by
+        name, synonym, or empty.
+    """
+
+    term: str
+    status: str
+    by: str = ""
 
 
 @cache
 def ancestors(term: str) -> frozenset[str]:
     """All ancestors of a term within its ontology, without itself; none for a term that is not known."""
-    try:
-        return frozenset(_parser().get_term_ancestors(term)) - {term} if _prefix(term) in LOADED else frozenset()
-    except KeyError:
-        return frozenset()
+    return ontology(_prefix(term)).ancestors(term) if _prefix(term) in LOADED else frozenset()
 
 
 @cache
@@ -86,53 +78,53 @@ def label(term: str) -> str:
     """Human-readable name of a term; the term itself where none is known."""
     if term in ORGANISM_NAMES:
         return ORGANISM_NAMES[term]
-    try:
-        return _parser().get_term_label(term) or term if _prefix(term) in LOADED else term
-    except KeyError:
-        return term
+    known = ontology(_prefix(term)).terms if _prefix(term) in LOADED else {}
+    return known[term].name or term if term in known else term
 
 
 @cache
-def names_to_terms(prefix: str) -> Mapping[str, str]:
-    """Lower-case names of an ontology to ids of terms that are not retired; a name of several terms is left out."""
-    found: dict[str, str] = {}
-    for name, term in _parser().get_term_label_to_id_map(prefix).items():
-        if not _parser().is_term_deprecated(term):
-            found[name.lower()] = term if found.get(name.lower(), term) == term else UNKNOWN_TERM
-    return {name: term for name, term in found.items() if term != UNKNOWN_TERM}
+def find_name(prefix: str, name: str) -> Match:
+    """Look a name up in an ontology, without case: the names of its terms in use first, then their exact synonyms."""
+    source = ontology(prefix)
+    for by, names in (("name", source.names), ("synonym", source.synonyms)):
+        found = names.get(name.strip().lower(), ())
+        if found:
+            return Match(found[0], "mapped", by) if len(found) == 1 else Match(UNKNOWN_TERM, "ambiguous", by)
+    return Match(UNKNOWN_TERM, "unknown")
 
 
-def clean_terms(values: Iterable[object]) -> np.ndarray:
-    """Term ids as this project uses them: known and not retired, one per cell, else "unknown".
+@cache
+def clean_term(term: str) -> str:
+    """Return a term id as this project uses it: known and not retired, else "unknown".
 
-    A retired term is replaced where its ontology names a successor. Of several values joined by " || " the one counts that the
-    others are ancestors of; values that are no line of descent are unknown. A note in brackets, as in
-    "CL:0000057 (cell culture)", is dropped. Terms of ontologies that are not loaded stay as they are.
+    A retired term is replaced where its ontology names one successor. Terms of ontologies that are not loaded stay as they are.
     """
-    return np.array([_clean(str(value)) for value in values], dtype=object)
-
-
-@cache
-def _clean(value: str) -> str:
-    for separator in SEPARATORS:
-        if separator in value:
-            return _most_specific({_clean(part) for part in value.split(separator)} - {UNKNOWN_TERM})
-    term = value.split(" (")[0].strip()
+    term = term.strip()
     if term.lower() in MISSING or ":" not in term:
         return UNKNOWN_TERM
     if _prefix(term) not in LOADED:
         return term
-    try:
-        if not _parser().is_term_deprecated(term):
-            return term
-        return _parser().get_term_replacement(term) or UNKNOWN_TERM
-    except KeyError:
+    entry = ontology(_prefix(term)).terms.get(term)
+    if entry is None:
         return UNKNOWN_TERM
+    if not entry.retired:
+        return term
+    return entry.successors[0] if entry.replaced else UNKNOWN_TERM
 
 
-def _most_specific(terms: set[str]) -> str:
-    lines = [term for term in sorted(terms) if terms <= ancestors(term) | {term}]
+def most_specific(terms: Collection[str]) -> str:
+    """The one of several terms that all others are ancestors of; "unknown" where they are no line of descent (D47)."""
+    given = set(terms) - {UNKNOWN_TERM}
+    lines = [term for term in sorted(given) if given <= ancestors(term) | {term}]
     return lines[0] if lines else UNKNOWN_TERM
+
+
+@cache
+def age_groups() -> Mapping[str, str]:
+    """Developmental stage to the age group of it and of what is below it, narrow ones first (`age_groups.tsv`, D80)."""
+    with files("scprint2.data").joinpath("age_groups.tsv").open() as file:
+        table = pd.read_csv(file, sep="\t", comment="#")
+    return dict(zip(table["stage"], table["group"], strict=True))
 
 
 @cache
@@ -141,14 +133,13 @@ def age_group(term: str) -> str:
 
     A retired stage without one successor gets the narrowest group that holds all stages its ontology proposes instead.
     """
-    term = term.split(" (")[0].strip()
+    term = term.strip()
     if _prefix(term) not in LOADED:
         return UNKNOWN_TERM
-    entry = _parser().cxg_schema.ontology(_prefix(term)).get(term, {})
-    proposed = [entry["replaced_by"]] if entry.get("replaced_by") else entry.get("consider") or []
-    stages = [stage.removeprefix("obo.").replace("_", ":") for stage in proposed] or [term]
+    entry = ontology(_prefix(term)).terms.get(term)
+    stages = (entry.successors if entry else ()) or (term,)
     line = frozenset.intersection(*(ancestors(stage) | {stage} for stage in stages))
-    return next((group for stage, group in AGE_GROUPS.items() if stage in line), UNKNOWN_TERM)
+    return next((group for stage, group in age_groups().items() if stage in line), UNKNOWN_TERM)
 
 
 def build_label_table(name: str, terms: Iterable[str]) -> LabelTable:

@@ -16,10 +16,12 @@ from jaxtyping import Bool, Float, Int, Shaped
 from pydantic import Field
 
 from scprint2.config.node import Node
+from scprint2.data.cellxgene import organisms_of
 from scprint2.data.clusters import EXACT_CELLS, leiden_clusters, merge_clusters, nearest_neighbors, principal_components
 from scprint2.data.count_store import Counts, all_counts, store_counts
 from scprint2.data.genes import GeneMapping, GeneTable, map_genes
-from scprint2.data.labels import align_labels
+from scprint2.data.label_names import LabelNames
+from scprint2.data.labels import NO_LABELS, align_labels
 from scprint2.data.quality import Measures, measure_cells, quality_filter
 from scprint2.data.raw_cells import RawCells, RawMatrix
 from scprint2.data.registry import Dataset
@@ -81,7 +83,8 @@ class ProcessedCells:
     layers
         Those that the registry names, in memory.
     record
-        What was done: `dataset`, `organism`, `counts_place`, `qc`, `unknown_labels` and the gene report `genes`.
+        What was done: `dataset`, `organism`, `schema`, `counts_place`, `qc`, `unknown_labels`, and the reports of `genes` and
+        `labels`.
     measures, reason
         Of all cells that were read: what quality control measured, and why it dropped or kept each.
     """
@@ -108,10 +111,15 @@ class ProcessedCells:
 
 
 def preprocess(
-    dataset: Dataset, raw_path: str | Path, table: GeneTable, *, settings: PreprocessingConfig
+    dataset: Dataset,
+    raw_path: str | Path,
+    table: GeneTable,
+    *,
+    settings: PreprocessingConfig,
+    label_names: LabelNames = NO_LABELS,
 ) -> anndata.AnnData:
     """Process a dataset that fits into memory; see `processed` for what is done, and `ProcessedCells` for what comes back."""
-    with processed(dataset, raw_path, table, settings=settings, scratch=None) as cells:
+    with processed(dataset, raw_path, table, settings=settings, scratch=None, label_names=label_names) as cells:
         return cells.to_anndata()
 
 
@@ -123,11 +131,12 @@ def processed(
     *,
     settings: PreprocessingConfig,
     scratch: str | Path | None,
+    label_names: LabelNames = NO_LABELS,
 ) -> Iterator[ProcessedCells]:
     """Validate, map to genes, filter, label, embed and cluster the cells of one dataset.
 
     The file is read block by block; counts on the genes of the table lie in a temporary folder inside `scratch` (None: where the
-    system keeps such folders) until the context ends.
+    system keeps such folders) until the context ends. `label_names` are what the dataset's own labels stand for.
 
     Raises
     ------
@@ -136,7 +145,10 @@ def processed(
     """
     with tempfile.TemporaryDirectory(prefix="counts-", dir=scratch) as folder:
         try:
-            cells = _read_and_filter(dataset, raw_path, table, settings=settings, folder=Path(folder))
+            with open_cells(raw_path, scratch=folder) as raw:
+                cells = _read_and_filter(
+                    dataset, raw, table, settings=settings, label_names=label_names, folder=Path(folder)
+                )
         except ValueError as error:
             message = str(error)
             raise ValueError(message if message.startswith(str(raw_path)) else f"{raw_path}: {message}") from error
@@ -145,26 +157,31 @@ def processed(
 
 
 def _read_and_filter(
-    dataset: Dataset, raw_path: str | Path, table: GeneTable, *, settings: PreprocessingConfig, folder: Path
+    dataset: Dataset,
+    raw: RawCells,
+    table: GeneTable,
+    *,
+    settings: PreprocessingConfig,
+    label_names: LabelNames,
+    folder: Path,
 ) -> ProcessedCells:
-    with open_cells(raw_path, scratch=folder) as raw:
-        chosen = select_cells(raw, dataset)
-        obs = raw.obs.loc[chosen]
-        mapping = map_genes_of(raw.var, table, minimum_mapped=MINIMUM_MAPPED)
-        found = np.unique(mapping.index[mapping.index >= 0])
-        sums = _summing(mapping.index, found)
-        mitochondrial = is_mitochondrial(table)[found]
-        measures: list[Measures] = []
-        counts = store_counts(_mapped(raw.counts, chosen, sums, mitochondrial, measures), folder, genes=len(found))
-        base, labels = _base_obs(obs, dataset), align_labels(obs, dataset=dataset)
-        measured = Measures.join(measures)
-        quality = quality_filter(
-            measured, obs, genes=len(found), minimum_genes=settings.minimum_genes, deviations=settings.deviations
-        )
-        rows = np.flatnonzero(chosen)[quality.keep]
-        layers = {name: _layer(raw, name, rows, sums) for name in dataset.layers}
-        obsm = {} if raw.spatial is None else {"spatial": raw.spatial[rows]}
-        place = raw.place
+    chosen = select_cells(raw, dataset)
+    obs = raw.obs.loc[chosen]
+    mapping = map_genes_of(raw.var, table, minimum_mapped=MINIMUM_MAPPED)
+    found = np.unique(mapping.index[mapping.index >= 0])
+    sums = _summing(mapping.index, found)
+    mitochondrial = is_mitochondrial(table)[found]
+    measures: list[Measures] = []
+    counts = store_counts(_mapped(raw.counts, chosen, sums, mitochondrial, measures), folder, genes=len(found))
+    base = _base_obs(obs, dataset)
+    labels = align_labels(obs, dataset=dataset, uns=raw.uns, names=label_names)
+    measured = Measures.join(measures)
+    quality = quality_filter(
+        measured, obs, genes=len(found), minimum_genes=settings.minimum_genes, deviations=settings.deviations
+    )
+    rows = np.flatnonzero(chosen)[quality.keep]
+    layers = {name: _layer(raw, name, rows, sums) for name in dataset.layers}
+    obsm = {} if raw.spatial is None else {"spatial": raw.spatial[rows]}
     frame = base.join(labels.frame).assign(nnz=measured.genes.astype(np.int32), depth=measured.depth)
     numbers = {
         "cells_read": len(obs),
@@ -175,10 +192,12 @@ def _read_and_filter(
     record = {
         "dataset": dataset.name,
         "organism": dataset.organism,
-        "counts_place": place,
+        "counts_place": raw.place,
         "qc": {**numbers, "genes_kept": len(found), "genes_mitochondrial": int(mitochondrial.sum())},
+        "schema": labels.schema,
         "unknown_labels": {name: f"{lost['cells']} cells: {lost['examples']}" for name, lost in labels.unknown.items()},
         "genes": mapping.report,
+        "labels": labels.report,
     }
     var = table.frame.iloc[found][["gene_id", "symbol"]].set_index("gene_id")
     kept = counts.select(quality.keep)
@@ -188,9 +207,10 @@ def _read_and_filter(
 
 
 def write_cells(adata: anndata.AnnData, path: str | Path) -> None:
-    """Write processed cells as h5ad, atomically, without the gene report, which is a file of its own."""
+    """Write processed cells as h5ad, atomically, without the reports of genes and labels, which are files of their own."""
     slim = adata.copy()
-    slim.uns["scprint2"] = {name: value for name, value in adata.uns["scprint2"].items() if name != "genes"}
+    record = adata.uns["scprint2"]
+    slim.uns["scprint2"] = {name: value for name, value in record.items() if name not in ("genes", "labels")}
     with atomic_path(path) as temporary:
         slim.write_h5ad(temporary, compression="gzip")
 
@@ -208,7 +228,7 @@ def select_cells(raw: RawCells, dataset: Dataset) -> Bool[np.ndarray, " cell"]:
         keep &= _meets(raw.obs, condition)
     if not keep.any():
         raise ValueError(f"no cell of {len(keep)} meets subset {dataset.subset!r}; correct it in the registry.")
-    found = _organisms(raw, keep)
+    found = organisms_of(raw.obs.loc[keep], raw.uns)
     if found - {dataset.organism}:
         raise ValueError(
             f"holds cells of {sorted(found)}, the registry says {dataset.organism}. Correct the organism, or choose cells with "
@@ -262,13 +282,6 @@ def _meets(obs: pd.DataFrame, condition: str) -> np.ndarray:
     if column not in obs:
         raise ValueError(f"subset needs obs column {column!r}; found {sorted(obs.columns)[:20]}.")
     return (obs[column].astype(str) == value).to_numpy()
-
-
-def _organisms(raw: RawCells, keep: np.ndarray) -> set[str]:
-    """Organisms of the cells: obs up to CELLxGENE schema 5, uns from schema 6 on; empty when the file does not say."""
-    given = raw.obs.get("organism_ontology_term_id")
-    found = set(given[keep].astype(str)) if given is not None else {raw.organism}
-    return {organism for organism in found if organism.startswith("NCBITaxon:")}
 
 
 def _summing(index: Int[np.ndarray, " name"], found: Int[np.ndarray, " found"]) -> sp.csr_matrix:

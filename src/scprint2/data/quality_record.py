@@ -14,15 +14,16 @@ DRAWN_COMPONENTS = 50
 
 
 def write_quality_record(cells: ProcessedCells, folder: Path) -> None:
-    """Write what was done and what became of each gene name, as tables of the cells that were read and of some that were kept.
+    """Write what was done, what became of each gene name and label, and tables of the cells read and of some that were kept.
 
-    The files are `qc.json`, `genes.tsv`, `read.parquet` and `drawn.parquet`.
+    The files are `qc.json`, `genes.tsv`, `labels.tsv`, `read.parquet` and `drawn.parquet`.
     """
     record = dict(cells.record)
-    genes = record.pop("genes")
+    reports = {name: record.pop(name) for name in ("genes", "labels")}
     write_json(folder / "qc.json", record)
-    with atomic_path(folder / "genes.tsv") as path:
-        genes.to_csv(path, sep="\t", index=False)
+    for name, report in reports.items():
+        with atomic_path(folder / f"{name}.tsv") as path:
+            report.to_csv(path, sep="\t", index=False)
     for name, frame in {"read": _cells_read(cells), "drawn": _cells_drawn(cells)}.items():
         with atomic_path(folder / f"{name}.parquet") as path:
             frame.to_parquet(path, index=False)

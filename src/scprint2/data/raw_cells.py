@@ -17,6 +17,7 @@ from jaxtyping import Int
 from scprint2.data.count_store import BLOCK_ENTRIES, cell_blocks
 
 COUNT_PLACES = {"X": "X", "raw/X": "raw.X", "layers/counts": "layers['counts']"}  # where raw counts are looked for
+STATED = ("schema_version", "schema_reference", "organism_ontology_term_id")  # entries of uns that are read (CELLxGENE)
 
 
 @dataclass(frozen=True)
@@ -83,8 +84,8 @@ class RawCells:
         Further matrices on the same genes.
     spatial
         Coordinates of the cells, if there are any.
-    organism
-        What the file as a whole says (CELLxGENE from schema 6 on), or an empty text.
+    uns
+        What the file as a whole says of its metadata (`STATED`), where it does.
     """
 
     obs: pd.DataFrame
@@ -93,7 +94,7 @@ class RawCells:
     place: str
     layers: dict[str, RawMatrix]
     spatial: np.ndarray | None
-    organism: str
+    uns: dict[str, str]
 
 
 def read_table(file: h5py.File, name: str) -> pd.DataFrame:
@@ -108,6 +109,12 @@ def read_table(file: h5py.File, name: str) -> pd.DataFrame:
     frame = pd.DataFrame(frame)
     frame.index = frame.index.astype(str)
     return frame
+
+
+def read_stated(file: h5py.File) -> dict[str, str]:
+    """Read what the file says about its metadata as a whole."""
+    found = {name: read_value(file, f"uns/{name}") for name in STATED}
+    return {name: str(value) for name, value in found.items() if value is not None}
 
 
 def read_value(file: h5py.File, name: str) -> Any:

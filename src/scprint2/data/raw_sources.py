@@ -16,6 +16,10 @@ from scprint2.files import atomic_path
 class RawSource(Protocol):
     """Something that puts the raw file of a dataset at a path; nothing is done where the right one is there already."""
 
+    def origin(self, dataset: Dataset) -> Any:
+        """Say, as JSON has it, what decides on the content of the file."""
+        ...
+
     def get(self, dataset: Dataset, target: Path) -> None:
         """Put the file there; ValueError if it cannot be had."""
         ...
@@ -23,13 +27,20 @@ class RawSource(Protocol):
 
 @dataclass(frozen=True)
 class Downloads:
-    """Files of mirrors, else from the registry's URLs."""
+    """Files of mirrors, else from the registry's URLs; `checksums` is the table of what they were at their first download."""
 
     mirrors: Sequence[str]
+    checksums: str | Path
+
+    def origin(self, dataset: Dataset) -> Any:
+        """Return the checksum that the registry gives, else the file's addresses."""
+        return _registered(dataset)
 
     def get(self, dataset: Dataset, target: Path) -> None:
         """Put the file there."""
-        fetch(dataset, target, mirrors=self.mirrors)
+        if dataset.is_archive:
+            raise ValueError(f"{dataset.file}: archives are unpacked for test sets only. Give the dataset as h5ad.")
+        fetch(dataset, target, mirrors=self.mirrors, checksums=self.checksums)
 
 
 @dataclass(frozen=True)
@@ -37,6 +48,10 @@ class Folder:
     """Files of a folder, to which links are made."""
 
     path: Path
+
+    def origin(self, dataset: Dataset) -> Any:
+        """Return the checksum that the registry gives, else the file's name."""
+        return _registered(dataset)
 
     def get(self, dataset: Dataset, target: Path) -> None:
         """Put a link there."""
@@ -48,6 +63,10 @@ class Simulator:
     """Files that are simulated."""
 
     settings: dict[str, Any]
+
+    def origin(self, dataset: Dataset) -> Any:
+        """Return the numbers of the simulated world; the dataset's name is no matter of its source."""
+        return self.settings
 
     @cached_property
     def world(self) -> Any:
@@ -63,6 +82,10 @@ class Simulator:
         adata = simulate_dataset(self.world, dataset.name)
         with atomic_path(target) as path:
             adata.write_h5ad(path, compression="gzip", compression_opts=1)
+
+
+def _registered(dataset: Dataset) -> Any:
+    return dataset.sha256 or dataset.md5 or [dataset.file, *dataset.url]
 
 
 def link_file(source: Path, target: Path, *, sha256: str) -> None:

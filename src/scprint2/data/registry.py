@@ -12,6 +12,9 @@ from pathlib import Path
 NAME = re.compile(r"[a-z0-9_-]+")
 ORGANISM = re.compile(r"NCBITaxon:[0-9]+")
 SHA256 = re.compile(r"[0-9a-f]{64}")
+MD5 = re.compile(r"[0-9a-f]{32}")
+URLS = ("https://", "http://", "file://", "package://")  # package://name/path: a file that an installed package carries
+ARCHIVES = (".zip", ".tar")
 TRUTH = re.compile(r"[A-Za-z0-9_-]+")
 SUBSET = re.compile(r"hash(<|>=)(0|1|0?\.[0-9]+)|[A-Za-z0-9_.]+=[^&]+")
 
@@ -38,6 +41,11 @@ class Dataset:
         Words that say what the dataset is used for. A scale may take its corpora and test roles from them.
     truth
         Name of the network truth of a network test set: its file without folder and endings.
+    md5
+        What publishers such as figshare and Google Cloud Storage give in place of a sha256.
+    collection
+        The study: donor ids name a person inside one study only, so that a donor in training and test can be told only
+        where both datasets have one.
     """
 
     name: str
@@ -54,6 +62,8 @@ class Dataset:
     subset: str = ""
     roles: tuple[str, ...] = ()
     truth: str = ""
+    md5: str = ""
+    collection: str = ""
 
     @classmethod
     def from_row(cls, row: Mapping[str, str]) -> "Dataset":
@@ -81,6 +91,8 @@ class Dataset:
             subset=row.get("subset", ""),
             roles=tuple(row.get("roles", "").split()),
             truth=row.get("truth", ""),
+            md5=row.get("md5", ""),
+            collection=row.get("collection", ""),
         )
 
     def to_row(self) -> dict[str, str]:
@@ -90,6 +102,11 @@ class Dataset:
             for name, value in asdict(self).items()
         }
 
+    @property
+    def is_archive(self) -> bool:
+        """Whether its file is an archive of 10x files, which is unpacked into h5ad."""
+        return self.file.endswith(ARCHIVES)
+
 
 @dataclass(frozen=True)
 class Organism:
@@ -97,8 +114,13 @@ class Organism:
 
     Attributes
     ----------
-    genes, transcription_factors, orthologs
-        Files relative to the data folder of the scale (or URLs); the last two may be empty.
+    genes, aliases, proteins, transcription_factors, orthologs, homologies
+        Files relative to the data folder of the scale, or URLs; all but `genes` may be empty. `orthologs` is a table of families
+        or of pairs; without one, families are made from the `homologies` (Ensembl Compara) of all organisms.
+    species
+        What Ensembl calls the organism in its files (homo_sapiens); needed beside `homologies`.
+    assembly
+        Genome and release of the gene table, for readers.
     """
 
     organism: str
@@ -106,6 +128,17 @@ class Organism:
     genes: str
     transcription_factors: str = ""
     orthologs: str = ""
+    species: str = ""
+    assembly: str = ""
+    aliases: str = ""
+    proteins: str = ""
+    homologies: str = ""
+
+    @property
+    def files(self) -> dict[str, str]:
+        """Every file of the row, by its column."""
+        columns = ("genes", "aliases", "proteins", "transcription_factors", "orthologs", "homologies")
+        return {name: getattr(self, name) for name in columns if getattr(self, name)}
 
 
 def read_registry(path: str | Path) -> dict[str, Dataset]:
@@ -117,7 +150,7 @@ def read_registry(path: str | Path) -> dict[str, Dataset]:
         If a column is unknown, a name is bad or given twice, or a field is malformed; the message names file and line.
     """
     datasets: dict[str, Dataset] = {}
-    for line, row in _read_rows(path, [field.name for field in fields(Dataset)], required=("name", "organism")):
+    for line, row in read_rows(path, [field.name for field in fields(Dataset)], required=("name", "organism")):
         try:
             dataset = Dataset.from_row(row)
         except ValueError as error:
@@ -134,19 +167,30 @@ def read_organisms(path: str | Path) -> dict[str, Organism]:
     Raises
     ------
     ValueError
-        If a column is unknown or an organism is malformed or given twice.
+        If a column is unknown, an organism is malformed or given twice, or homologies are given without a species.
     """
     organisms: dict[str, Organism] = {}
     columns = [field.name for field in fields(Organism)]
-    for line, row in _read_rows(path, columns, required=("organism", "name", "genes")):
+    for line, row in read_rows(path, columns, required=("organism", "name", "genes")):
         try:
             check_organism(row["organism"])
         except ValueError as error:
             raise ValueError(f"{path}, line {line}: {error}") from error
         if row["organism"] in organisms:
             raise ValueError(f"{path}, line {line}: organism {row['organism']} is given twice. Remove one.")
+        if row.get("homologies") and not row.get("species"):
+            raise ValueError(f"{path}, line {line}: homologies need the organism's name in Ensembl in column species.")
         organisms[row["organism"]] = Organism(**{name: row.get(name, "") for name in columns})
     return organisms
+
+
+def url_name(url: str) -> str:
+    """Name under which a downloaded file is kept (and looked for in a mirror).
+
+    The homologies of Ensembl Compara have one name in the folders of all species; the species goes before it.
+    """
+    folder, name = url.rsplit("/", 2)[-2:]
+    return f"{folder}.{name}" if name.startswith("Compara.") else name
 
 
 def check_organism(organism: str) -> None:
@@ -155,7 +199,14 @@ def check_organism(organism: str) -> None:
         raise ValueError(f"organism is {organism!r}; it must be an id such as NCBITaxon:9606 (human).")
 
 
-def _read_rows(path: str | Path, columns: list[str], *, required: tuple[str, ...]) -> list[tuple[int, dict[str, str]]]:
+def read_rows(path: str | Path, columns: list[str], *, required: tuple[str, ...]) -> list[tuple[int, dict[str, str]]]:
+    """Read a tab-separated table with a header; lines that start with # are comments. Rows come with their line numbers.
+
+    Raises
+    ------
+    ValueError
+        If the header lacks a required column or has an unknown one, or a line has another number of fields.
+    """
     with open(path, encoding="utf-8", newline="") as file:
         lines = [(number, line) for number, line in enumerate(file, start=1) if line.strip() and line[0] != "#"]
     if not lines:
@@ -176,23 +227,36 @@ def _read_rows(path: str | Path, columns: list[str], *, required: tuple[str, ...
     return rows
 
 
+def check_file(row: Mapping[str, str]) -> None:
+    """Check what a row says about one file: `file`, `url`, `sha256`, `md5` and `bytes`.
+
+    Raises
+    ------
+    ValueError
+        If one of them is malformed.
+    """
+    file = row.get("file", "")
+    if file.startswith("/") or ".." in file.split("/"):
+        raise ValueError(f"file is {file!r}; it must be a path inside the mirror or data folder, without '..'.")
+    for url in row.get("url", "").split():
+        if not url.startswith(URLS):
+            raise ValueError(f"url is {url!r}; it must start with one of {', '.join(URLS)}.")
+    if row.get("sha256") and not SHA256.fullmatch(row["sha256"]):
+        raise ValueError(f"sha256 is {row['sha256']!r}; it must be 64 characters 0-9 a-f, or empty.")
+    if row.get("md5") and not MD5.fullmatch(row["md5"]):
+        raise ValueError(f"md5 is {row['md5']!r}; it must be 32 characters 0-9 a-f, or empty.")
+    if row.get("bytes") and not row["bytes"].isdigit():
+        raise ValueError(f"bytes is {row['bytes']!r}; it must be a whole number, or empty.")
+
+
 def _check_row(row: Mapping[str, str]) -> None:
     name = row.get("name", "")
     if not NAME.fullmatch(name):
         raise ValueError(f"name is {name!r}; it must consist of the characters a-z, 0-9, _ and -.")
     check_organism(row.get("organism", ""))
-    file = Path(row.get("file", ""))
-    if file.is_absolute() or ".." in file.parts:
-        raise ValueError(f"file is {str(file)!r}; it must be a path inside the mirror or data folder, without '..'.")
     if row.get("truth") and not TRUTH.fullmatch(row["truth"]):
         raise ValueError(f"truth is {row['truth']!r}; it must consist of letters, digits, _ and -.")
-    for url in row.get("url", "").split():
-        if not url.startswith(("https://", "http://", "file://")):
-            raise ValueError(f"url is {url!r}; it must start with https://, http:// or file://.")
-    if row.get("sha256") and not SHA256.fullmatch(row["sha256"]):
-        raise ValueError(f"sha256 is {row['sha256']!r}; it must be 64 characters 0-9 a-f, or empty.")
-    if row.get("bytes") and not row["bytes"].isdigit():
-        raise ValueError(f"bytes is {row['bytes']!r}; it must be a whole number, or empty.")
+    check_file(row)
     for condition in filter(None, row.get("subset", "").split("&")):
         if not SUBSET.fullmatch(condition):
             raise ValueError(f"subset is {condition!r}; allowed: column=value, hash<0.9, hash>=0.9, joined by '&'.")

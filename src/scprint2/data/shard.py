@@ -1,13 +1,18 @@
 """The CSR shard: one dataset of one organism on disk, memory-mapped, its cells sorted so that a weighted draw needs no index.
 
 A shard is a folder with `header.json` and `arrays.bin` (raw little-endian arrays, one after the other at the offsets that the
-header gives; a single file, because a corpus of thousands of shards would otherwise run out of file descriptors).
+header gives). The file is mapped once and closed: a corpus has up to 26,000 shards, and a process may map some 65,000 files.
 Cells are sorted by (split, stratum, level of non-zero genes), where a stratum is one full tuple of labels and cluster.
 """
 
+import ctypes
 import json
+import mmap
+import os
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -132,7 +137,8 @@ class Shard:
         found, expected = file.stat().st_size if file.exists() else -1, _end(header["arrays"])
         if found != expected:
             raise ValueError(f"{file}: {found} bytes, its header says {expected}. The shard is cut: build it again.")
-        arrays = {name: _map(file, entry) for name, entry in header["arrays"].items()}
+        content = _map_file(file)
+        arrays = {name: _view(content, entry) for name, entry in header["arrays"].items()}
         missing = set(cls.__dataclass_fields__) - {"folder", "header", "header_sha256"} ^ set(arrays)
         if missing:
             raise ValueError(f"{folder}: arrays {sorted(missing)} are missing or unknown. Build the shard again.")
@@ -194,13 +200,13 @@ def mix(value: UInt[np.ndarray, " n"]) -> UInt[np.ndarray, " n"]:
 def _read_header(folder: Path) -> tuple[dict[str, Any], str]:
     file = folder / "header.json"
     if not file.exists():
-        raise ValueError(f"{folder}: no header.json, so this is no shard. Build it with `build_shard`.")
+        raise ValueError(f"{folder}: no header.json, so this is no shard. Write it with `write_shard`.")
     try:
         header = read_json(file)
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{file}: not JSON ({error}). Build the shard again.") from error
     if not isinstance(header, dict) or header.get("format") != FORMAT:
-        raise ValueError(f"{file}: not the header of a shard. Build it with `build_shard`.")
+        raise ValueError(f"{file}: not the header of a shard. Write it with `write_shard`.")
     if header.get("version") != VERSION:
         raise ValueError(
             f"{file}: version {header.get('version')}, this program reads {VERSION}. Build the shard again."
@@ -218,8 +224,35 @@ def _end(arrays: dict[str, Any]) -> int:
     )
 
 
-def _map(file: Path, entry: dict[str, Any]) -> np.ndarray:
+def _map_file(file: Path) -> UInt[np.ndarray, " byte"]:
+    """Map a file into memory, for as long as an array looks at it, and close it.
+
+    Python's own mmap keeps a descriptor open for each mapping; a process may hold as few as 1,024.
+    """
+    size = file.stat().st_size
+    with file.open("rb") as opened:
+        address = _libc().mmap(None, size, mmap.PROT_READ, mmap.MAP_SHARED, opened.fileno(), 0)
+    if address == ctypes.c_void_p(-1).value:
+        number = ctypes.get_errno()
+        raise OSError(number, f"cannot be mapped into memory: {os.strerror(number)}", str(file))
+    buffer = (ctypes.c_ubyte * size).from_address(address)
+    weakref.finalize(buffer, _libc().munmap, address, size).atexit = False  # a thread may still read when Python ends
+    content = np.ctypeslib.as_array(buffer)
+    content.flags.writeable = False
+    return content
+
+
+@cache
+def _libc() -> ctypes.CDLL:
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.mmap.restype = ctypes.c_void_p
+    libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
+    libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+    return libc
+
+
+def _view(content: UInt[np.ndarray, " byte"], entry: dict[str, Any]) -> np.ndarray:
+    """Return one of the arrays that a file holds."""
     shape, dtype = tuple(entry["shape"]), np.dtype(entry["dtype"])
-    if 0 in shape:
-        return np.empty(shape, dtype)
-    return np.memmap(file, dtype=dtype, mode="r", offset=entry["offset"], shape=shape).view(np.ndarray)
+    stop = entry["offset"] + int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    return content[entry["offset"] : stop].view(dtype).reshape(shape)

@@ -15,7 +15,16 @@ import pandas as pd
 import psutil
 import scipy.sparse as sp
 
-from scprint2.data.raw_cells import COUNT_PLACES, RawCells, RawMatrix, is_by_row, read_table, read_value
+from scprint2.data.raw_cells import (
+    COUNT_PLACES,
+    STATED,
+    RawCells,
+    RawMatrix,
+    is_by_row,
+    read_stated,
+    read_table,
+    read_value,
+)
 
 GENE_ID = r"^(ENS[A-Z]*G|WBGene|FBgn)[0-9]+"
 BOMB_BYTES = 256 << 20  # below this much declared data nothing is a bomb
@@ -23,7 +32,7 @@ BOMB_RATIO = 500  # declared bytes per byte of file; gzip of counts reaches abou
 PROBE_SECONDS = 120.0  # a file that takes longer to read hangs the reader; large files get more time:
 PROBE_BYTES_PER_SECOND = 4 << 20
 BLOCK = 1 << 22  # values checked at a time
-READ_AT_ONCE = ("/obs/", "/var/", "/raw/var/", "/obsm/spatial", "/uns/organism")
+READ_AT_ONCE = ("/obs/", "/var/", "/raw/var/", "/obsm/spatial", *(f"/uns/{name}" for name in STATED))
 FIX_COUNTS = "Put raw counts (whole numbers of at least 0) into X, raw.X or layers['counts']."
 
 
@@ -92,7 +101,7 @@ def _find_cells(file: h5py.File, path: Path, scratch: Path) -> RawCells:
         place=place,
         layers=layers,
         spatial=read_value(file, "obsm/spatial"),
-        organism=str(read_value(file, "uns/organism_ontology_term_id") or ""),
+        uns=read_stated(file),
     )
 
 
@@ -206,8 +215,8 @@ def _read_tables(file: h5py.File) -> None:
     for name in ("obs", "var", "raw/var"):
         if name in file:
             read_table(file, name)
-    for name in ("obsm/spatial", "uns/organism_ontology_term_id"):
-        read_value(file, name)
+    read_value(file, "obsm/spatial")
+    read_stated(file)
 
 
 def _check_structure(file: h5py.File, path: Path) -> None:

@@ -14,15 +14,21 @@ def predict(
     baseline: Annotated[str | None, typer.Option(help="Instead of --model, with --corpus.")] = None,
     corpus: Annotated[Path | None, typer.Option(help="Manifest of the corpus that the baseline learns from.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    seen: Annotated[
+        str,
+        typer.Option(help="TSV of test cells (dataset, cell) that were trained on: scored apart, too. Empty: none."),
+    ] = "",
 ) -> None:
     """Make all predictions of one model or baseline.
 
     A job is {"task": "denoise", "role": "denoise", "dataset": "x", "settings": {...}, "cells": "x/cells.h5ad"}, and for networks
     "truth": "known_edges.tsv" besides (columns regulator and target, gene ids).
     """
+    from scprint2.data.leakage import read_seen
     from scprint2.tasks.predict import load_method, read_jobs
     from scprint2.tasks.predict import predict as run
 
     method = load_method(model=model, baseline=baseline, corpus=corpus, device=device)
-    for path in run(method, read_jobs(jobs), out=out, seed=seed):
+    known = read_seen(seen) if seen else None
+    for path in run(method, read_jobs(jobs), out=out, seed=seed, seen=known):
         typer.echo(path)

@@ -15,6 +15,7 @@ TERM = "cell_type_ontology_term_id"
 UNKNOWN = "unknown"
 TRUE_MEAN = "true_mean"
 ALL_CELLS = "all"
+SEEN = "seen"  # obs column: the cell, its dataset or its donor was trained on
 
 
 @dataclass(frozen=True)

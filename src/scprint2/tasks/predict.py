@@ -21,6 +21,7 @@ from scprint2.tasks.annotate import AnnotateSettings, predict_cell_types
 from scprint2.tasks.denoise import DenoiseSettings, predict_denoised
 from scprint2.tasks.embed import EmbedSettings, predict_embedding
 from scprint2.tasks.inference import inference_numerics
+from scprint2.tasks.layout import SEEN
 from scprint2.tasks.networks import NetworkSettings, predict_networks
 from scprint2.tasks.predictions import write_prediction
 from scprint2.training.checkpoint import PretrainedModel, load_model
@@ -115,8 +116,13 @@ def training_cells(corpus: Path) -> TrainingCells:
     return TrainingCells(manifest.genes, manifest.labels, manifest.shards)
 
 
-def predict(method: Method, jobs: Iterable[PredictionJob], *, out: Path, seed: int) -> list[Path]:
+def predict(
+    method: Method, jobs: Iterable[PredictionJob], *, out: Path, seed: int, seen: pd.DataFrame | None = None
+) -> list[Path]:
     """Make predictions and write each to `<out>/<task>/<dataset>.h5ad`, whole or not at all.
+
+    `seen` lists test cells (`dataset`, `cell`) that the method was trained on; they are marked in `obs["seen"]`, and their number
+    is `seen_cells` of what the prediction is about.
 
     What a method cannot do (a `ValueError`) is written as a prediction without content whose `failed` says why, so that its
     scores become failed rows and the other predictions are made.
@@ -127,7 +133,11 @@ def predict(method: Method, jobs: Iterable[PredictionJob], *, out: Path, seed: i
         If the method has no such task, or a setting is wrong.
     """
     planned = [(job, _check(job, method)) for job in jobs]
-    return [_predict_one(method, job, settings, out=out, seed=seed) for job, settings in planned]
+    written = []
+    for job, settings in planned:
+        known = frozenset[str]() if seen is None else frozenset(seen["cell"][seen["dataset"] == job.dataset])
+        written.append(_predict_one(method, job, settings, out=out, seed=seed, seen=known))
+    return written
 
 
 def _check(job: PredictionJob, method: Method) -> Node:
@@ -136,7 +146,9 @@ def _check(job: PredictionJob, method: Method) -> Node:
     return SETTINGS[job.task].model_validate(dict(job.settings))
 
 
-def _predict_one(method: Method, job: PredictionJob, settings: Node, *, out: Path, seed: int) -> Path:
+def _predict_one(
+    method: Method, job: PredictionJob, settings: Node, *, out: Path, seed: int, seen: frozenset[str]
+) -> Path:
     adata = anndata.read_h5ad(job.cells)
     about = {**asdict(job), "method": method.name, "seed": seed}
     start = time.perf_counter()
@@ -148,6 +160,9 @@ def _predict_one(method: Method, job: PredictionJob, settings: Node, *, out: Pat
         prediction = AnnData(obs=pd.DataFrame(index=pd.Index([], dtype=str)))
         about["failed"] = str(error)
         LOG.warning("%s on %s failed: %s", job.task, job.dataset, error)
+    if seen:
+        about["seen_cells"] = len(seen)
+        prediction.obs[SEEN] = prediction.obs_names.isin(seen)
     path = out / job.task / f"{job.dataset}.h5ad"
     write_prediction(path, prediction, about={**about, "seconds": time.perf_counter() - start})
     return path

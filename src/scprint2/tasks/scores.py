@@ -15,7 +15,7 @@ from scprint2.metrics.denoising import score_denoising
 from scprint2.metrics.embedding import score_embedding
 from scprint2.metrics.networks import match_edges, score_network
 from scprint2.metrics.score import Score, average_scores, failed
-from scprint2.tasks.layout import TERM, TRUE_MEAN, UNKNOWN, read_networks
+from scprint2.tasks.layout import SEEN, TERM, TRUE_MEAN, UNKNOWN, read_networks
 from scprint2.tasks.predictions import about, read_prediction
 from scprint2.tasks.selection import dense, dense_counts
 
@@ -120,15 +120,27 @@ def score_prediction(path: Path) -> tuple[AnnData, dict[str, Score]]:
     """Read a prediction and score it.
 
     A prediction that failed, or whose content the metrics refuse, fails the main metrics of its task with the reason.
+    Where cells were trained on, the main metrics come twice more: `<metric>:seen` of these cells and `<metric>:unseen` of the
+    others.
     """
     prediction = read_prediction(path)
     task, reason = about(prediction)["task"], about(prediction).get("failed")
-    if reason is None:
-        try:
-            return prediction, SCORERS[task](prediction)
-        except Exception as error:  # noqa: BLE001 one prediction's trouble must not take the others' scores with it
-            reason = f"{type(error).__name__}: {error}"
-    return prediction, dict.fromkeys(MAIN_METRICS[task], failed(reason))
+    if reason is not None:
+        return prediction, dict.fromkeys(MAIN_METRICS[task], failed(reason))
+    scores = _attempt_task(task, prediction)
+    if "seen_cells" in about(prediction):
+        for part, chosen in ((SEEN, prediction.obs[SEEN].to_numpy()), ("unseen", ~prediction.obs[SEEN].to_numpy())):
+            found = _attempt_task(task, prediction[chosen]) if len(chosen) else {}
+            inseparable = failed("these are not predicted cell by cell: predict again on a dataset of such cells alone")
+            scores |= {f"{metric}:{part}": found.get(metric, inseparable) for metric in MAIN_METRICS[task]}
+    return prediction, scores
+
+
+def _attempt_task(task: str, prediction: AnnData) -> dict[str, Score]:
+    try:
+        return dict(SCORERS[task](prediction))
+    except Exception as error:  # noqa: BLE001 one prediction's trouble must not take the others' scores with it
+        return dict.fromkeys(MAIN_METRICS[task], failed(f"{type(error).__name__}: {error}"))
 
 
 def score_rows(

@@ -1,0 +1,168 @@
+# From wildcards to files and values: trainings, the gymnasium, Table 1.
+
+
+# --- trainings ---
+
+
+def baseline_corpus(wildcards):
+    """The corpus that baselines learn from: that of the base variant."""
+    return f"results/{wildcards.scale}/corpora/{BASELINE_CORPUS}.json"
+
+
+def experiment_corpus(wildcards):
+    """The corpus that a variant is trained on."""
+    return f"results/{wildcards.scale}/corpora/{EXPERIMENTS[wildcards.variant]['data']['corpus']}.json"
+
+
+def experiment_text(wildcards):
+    """The resolved experiment by value: a comment in config/ changes nothing, a changed value changes just its rows."""
+    return json.dumps(EXPERIMENTS[wildcards.variant])
+
+
+def seen_cells(wildcards):
+    """The test cells that a row's corpus holds; none where such corpora are refused."""
+    if config["leakage"] == "refuse":
+        return []
+    experiment = EXPERIMENTS.get(wildcards.variant, EXPERIMENTS["base"])
+    return [
+        f"results/{wildcards.scale}/corpora/{experiment['data']['corpus']}_seen.tsv.gz"
+    ]
+
+
+def model_folders(wildcards):
+    """Every trained model."""
+    return [
+        f"results/{wildcards.scale}/models/{row}/seed_{seed}"
+        for row in VARIANTS
+        for seed in seeds(row)
+    ]
+
+
+# --- the gymnasium ---
+
+
+def job_paths(pattern, jobs):
+    """Fill task and dataset into a pattern, one path per job; other wildcards stay."""
+    return [
+        pattern.replace("{task}", job.task).replace("{dataset}", job.dataset)
+        for job in jobs
+    ]
+
+
+def jobs_of(row):
+    """The predictions of a row: all for a model, those of its task for a baseline."""
+    return [job for job in JOBS if row in EXPERIMENTS or job.task == BASELINES[row][0]]
+
+
+def with_truth(jobs):
+    """The jobs that are scored against a known network."""
+    return [
+        job for job in jobs if job.task == "networks" and DATASETS[job.dataset].truth
+    ]
+
+
+def job_files(jobs):
+    """The processed datasets and the known networks that some jobs read."""
+    cells = job_paths("results/{scale}/datasets/{dataset}/cells.h5ad", jobs)
+    truths = job_paths("results/{scale}/truth/{dataset}.tsv", with_truth(jobs))
+    return list(dict.fromkeys(cells + truths))
+
+
+def job_text(jobs):
+    """What `scprint2 predict` is to do, every setting by value."""
+    plan = []
+    for job in jobs:
+        cells, *truth = (
+            path.format(scale=config["scale"]) for path in job_files([job])
+        )
+        plan.append(
+            job.to_json() | {"cells": cells, "truth": truth[0] if truth else None}
+        )
+    return json.dumps(plan)
+
+
+def find_jobs(wildcards):
+    """The one job that a task and a dataset name."""
+    return [
+        job
+        for job in JOBS
+        if (job.task, job.dataset) == (wildcards.task, wildcards.dataset)
+    ]
+
+
+def find_job_files(wildcards):
+    return [
+        path.format(scale=wildcards.scale) for path in job_files(find_jobs(wildcards))
+    ]
+
+
+def find_job_text(wildcards):
+    return job_text(find_jobs(wildcards))
+
+
+def find_notebook(wildcards):
+    return TASKS[wildcards.task]["notebook"]
+
+
+# --- Table 1 ---
+
+
+def score_files(wildcards):
+    """Every score file of every row and seed."""
+    pattern = "results/{scale}/scores/{variant}/seed_{seed}/{task}/{dataset}.tsv"
+    return [
+        path.format(scale=wildcards.scale, variant=row, seed=seed)
+        for row in [*VARIANTS, *BASELINES]
+        for seed in seeds(row)
+        for path in job_paths(pattern, jobs_of(row))
+    ]
+
+
+def table_rows():
+    """The rows of Table 1: models, then baselines, with all that the table says about them."""
+    known = overlay.list_variants(CONFIG)
+    models = [
+        {
+            "variant": name,
+            "section": known[name].section,
+            "name": known[name].table_name,
+            "reference": known[name].reference,
+            "seeds": len(seeds(name)),
+            "experiment": EXPERIMENTS[name],
+        }
+        for name in VARIANTS
+    ]
+    baselines = [
+        {
+            "variant": name,
+            "section": "baseline",
+            "name": title,
+            "reference": "base",
+            "seeds": len(seeds(name)),
+            "tasks": [task],
+        }
+        for name, (task, title) in BASELINES.items()
+    ]
+    return models + baselines
+
+
+def table_columns():
+    """The columns of Table 1, with the datasets behind their roles."""
+    columns = tasks.read_tasks(CONFIG, scale=config["scale"])["columns"]
+    return {
+        name: {
+            "task": column["task"],
+            "datasets": ROLES[column["role"]],
+            "metric": column["metric"],
+        }
+        for name, column in columns.items()
+    }
+
+
+def claimed_experiments(wildcards):
+    """What the claims ledger looks for settings in, by value: experiments at the paper's scale, or that scale itself."""
+    claims = overlay.read_yaml(CONFIG / "paper" / "claims.yaml")["claims"]
+    names = {
+        claim["test"]["of"] for claim in claims if claim["test"]["kind"] == "setting"
+    }
+    return {name: overlay.read_paper_settings(CONFIG, name) for name in sorted(names)}

@@ -1,0 +1,177 @@
+"""Which datasets make a corpus: lists, words of the registry, or rules over frozen listings. Imports neither torch nor pandas."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from scprint2.config.overlay import assign_datasets
+from scprint2.data.manifests import Listed, Manifest, read_manifest, stem
+from scprint2.data.registry import Dataset
+
+MINIMUM_CELL_TYPES = 2  # different labels, `unknown` aside, that make a dataset annotated
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How a corpus is chosen from manifests.
+
+    Attributes
+    ----------
+    manifests
+        Names of the frozen listings it takes from, files of `config/manifests/`.
+    within
+        Instead of manifests: another corpus of the scale.
+    organisms
+        NCBITaxon ids that it keeps; empty keeps all.
+    annotated
+        Whether it keeps only datasets with cell types, and with cells that were published there first, as far as the source says.
+    most
+        A seeded sample of so many datasets; None takes all.
+    """
+
+    manifests: tuple[str, ...] = ()
+    within: str = ""
+    organisms: tuple[str, ...] = ()
+    annotated: bool = False
+    most: int | None = None
+    seed: int = 0
+
+    @classmethod
+    def from_mapping(cls, value: Mapping[str, Any], *, where: str) -> "Rule":
+        """Read a rule of a scale's `corpora`.
+
+        Raises
+        ------
+        ValueError
+            If a key is unknown, or not exactly one of `manifests` and `within` is given.
+        """
+        known = [field.name for field in fields(cls)]
+        unknown = sorted(set(value) - set(known))
+        if unknown or bool(value.get("manifests")) == bool(value.get("within")):
+            raise ValueError(f"{where}: unknown keys {unknown}; allowed: {known}, and one of manifests and within")
+        most = value.get("most")
+        if most is not None and most < 1:
+            raise ValueError(f"{where}: most is {most}; it must be at least 1")
+        return cls(
+            manifests=tuple(value.get("manifests", ())),
+            within=value.get("within", ""),
+            organisms=tuple(value.get("organisms", ())),
+            annotated=value.get("annotated", False),
+            most=most,
+            seed=value.get("seed", 0),
+        )
+
+
+@dataclass(frozen=True)
+class Corpora:
+    """The corpora of a scale.
+
+    Attributes
+    ----------
+    datasets
+        Every dataset of the registry and of the manifests that a corpus takes from, by name.
+    corpora
+        Corpus to dataset names.
+    partial
+        Corpus to what is missing of it because a listing is not complete.
+    """
+
+    datasets: dict[str, Dataset]
+    corpora: dict[str, list[str]]
+    partial: dict[str, str]
+
+
+def resolve_corpora(
+    entries: Mapping[str, Any], registry: Mapping[str, Dataset], *, folder: str | Path, where: str
+) -> Corpora:
+    """Find the datasets behind the corpora of a scale.
+
+    A dataset of a manifest that the registry names too, by any of its names, is there to be tested on and enters no corpus.
+
+    Parameters
+    ----------
+    entries
+        `corpora` of a scale: name to a list of datasets, to `registry`, or to a rule.
+    folder
+        Where the manifests are.
+
+    Raises
+    ------
+    ValueError
+        If a rule, a manifest or a dataset does not exist or is malformed.
+    """
+    rules = {name: Rule.from_mapping(value, where=f"{where}, corpus {name!r}") for name, value in _rules(entries)}
+    words = {name: dataset.roles for name, dataset in registry.items()}
+    corpora = assign_datasets({name: value for name, value in entries.items() if name not in rules}, words, where=where)
+    sources = sorted({source for rule in rules.values() for source in rule.manifests})
+    manifests = {source: read_manifest(Path(folder) / f"{source}.tsv") for source in sources}
+    listed = _merge(manifests, registry)
+    chosen: dict[str, list[Listed]] = {}
+    while len(chosen) < len(rules):
+        ready = [
+            name for name, rule in rules.items() if name not in chosen and (not rule.within or rule.within in chosen)
+        ]
+        if not ready:
+            missing = sorted(set(rules) - set(chosen))
+            raise ValueError(f"{where}: corpora {missing} lie within corpora that are not rules, or within each other")
+        for name in ready:
+            rule = rules[name]
+            chosen[name] = select(
+                chosen[rule.within] if rule.within else [row for source in rule.manifests for row in listed[source]],
+                rule,
+            )
+    corpora |= {name: [row.name for row in rows] for name, rows in chosen.items()}
+    return Corpora(
+        datasets={**registry, **{row.name: row.to_dataset() for rows in listed.values() for row in rows}},
+        corpora={name: corpora[name] for name in entries},
+        partial={name: text for name in rules if (text := _missing(name, rules, manifests))},
+    )
+
+
+def select(listed: Sequence[Listed], rule: Rule) -> list[Listed]:
+    """Choose datasets by a rule, in the order of their names: a pure function of the listing, sampled by a hash of seed and name.
+
+    Source: Methods, "Base model and training" (500 annotated human and mouse datasets; which ones the paper does not say).
+    """
+    kept = [row for row in listed if not rule.organisms or row.organism in rule.organisms]
+    if rule.annotated:
+        kept = [row for row in kept if _is_annotated(row)]
+    if rule.most is not None:
+        kept = sorted(kept, key=lambda row: hashlib.sha256(f"{rule.seed}:{row.name}".encode()).digest())[: rule.most]
+    return sorted(kept, key=lambda row: row.name)
+
+
+def _is_annotated(row: Listed) -> bool:
+    enough = row.cell_types is None or row.cell_types >= MINIMUM_CELL_TYPES
+    return bool(row.label_key) and enough and row.primary != "none"
+
+
+def _rules(entries: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    return [(name, value) for name, value in entries.items() if isinstance(value, Mapping)]
+
+
+def _merge(manifests: Mapping[str, Manifest], registry: Mapping[str, Dataset]) -> dict[str, list[Listed]]:
+    """Return each source's datasets, less the test sets."""
+    tested = set(registry) | {stem(dataset.file) for dataset in registry.values() if dataset.file}
+    tested |= {stem(url) for dataset in registry.values() for url in dataset.url}
+    listed = {
+        source: [row for row in manifest.datasets if not row.is_known_as(tested)]
+        for source, manifest in manifests.items()
+    }
+    owners: dict[str, str] = {}
+    for source, rows in listed.items():
+        for row in rows:
+            if owners.setdefault(row.name, source) != source:
+                raise ValueError(f"dataset {row.name!r} is in the manifests {owners[row.name]!r} and {source!r}")
+    return listed
+
+
+def _missing(name: str, rules: Mapping[str, Rule], manifests: Mapping[str, Manifest]) -> str:
+    rule = rules[name]
+    if rule.within:
+        return _missing(rule.within, rules, manifests)
+    return "; ".join(
+        f"manifest {source}: {manifests[source].partial}" for source in rule.manifests if manifests[source].partial
+    )
