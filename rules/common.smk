@@ -560,6 +560,14 @@ def claimed_experiments(wildcards):
     return {name: overlay.read_paper_settings(CONFIG, name) for name in sorted(names)}
 
 
+def partial_corpora(wildcards):
+    """Variants whose corpus is made from a listing that is not complete, with what it lacks."""
+    corpora = {name: EXPERIMENTS[name]["data"]["corpus"] for name in VARIANTS}
+    return {
+        name: PARTIAL[corpus] for name, corpus in corpora.items() if corpus in PARTIAL
+    }
+
+
 def model_folders(wildcards):
     """Every trained model."""
     return [
