@@ -21,6 +21,7 @@ rule judge_claims:
         columns=table_columns(),
         roles=ROLES,
         experiments=claimed_experiments,
+        partial=partial_corpora,
     script:
         "../workflow/scripts/judge_claims.py"
 

@@ -166,3 +166,11 @@ def claimed_experiments(wildcards):
         claim["test"]["of"] for claim in claims if claim["test"]["kind"] == "setting"
     }
     return {name: overlay.read_paper_settings(CONFIG, name) for name in sorted(names)}
+
+
+def partial_corpora(wildcards):
+    """Variants whose corpus is made from a listing that is not complete, with what it lacks."""
+    corpora = {name: EXPERIMENTS[name]["data"]["corpus"] for name in VARIANTS}
+    return {
+        name: PARTIAL[corpus] for name, corpus in corpora.items() if corpus in PARTIAL
+    }

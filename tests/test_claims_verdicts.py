@@ -64,7 +64,7 @@ def value(number: float, tolerance: float, *, row="base", measure="denoise") -> 
 def judge(tmp_path):
     """Judge one claim from the table as it is written and read."""
 
-    def judge_one(claim: Claim, *, scale: str = "paper"):
+    def judge_one(claim: Claim, *, scale: str = "paper", partial: dict[str, str] | None = None):
         ledger = Ledger(sections={"a": "A"}, claims=[claim])
         make_long(scale).to_csv(tmp_path / "long.csv", index=False)
         results = read_results(
@@ -73,6 +73,7 @@ def judge(tmp_path):
             columns=COLUMNS,
             roles=ROLES,
             experiments={"base": {"training": {"epochs": 20}}},
+            partial=partial or {},
             paper=PAPER,
         )
         return judge_claims(ledger, results)[0]
@@ -160,6 +161,13 @@ def test_what_is_missing_is_named(judge):
     assert "no row has two seeds" in judge(value(130, 13, row="mse", measure="gpu_min_per_epoch")).reason
 
 
+@pytest.mark.parametrize("claim", [difference("above"), value(2.5, 5)])
+def test_no_verdict_rests_on_a_part_of_a_corpus(judge, claim):
+    judged = judge(claim, partial={"base": "4 datasets of 812"})
+    assert judged.verdict == "not tested yet"
+    assert "base was trained on a part of its corpus (4 datasets of 812)" in judged.reason
+
+
 @pytest.mark.parametrize(
     ("claim", "paper"),
     [
@@ -210,7 +218,7 @@ def test_scales_are_not_mixed():
     mixed = pd.concat([make_long("mini"), make_long("paper")])
     ledger = Ledger(sections={"a": "A"}, claims=[difference("above")])
     with pytest.raises(ValueError, match=r"the scales \['mini', 'paper'\]"):
-        read_results(mixed, ledger, columns=COLUMNS, roles=ROLES, experiments={}, paper=PAPER)
+        read_results(mixed, ledger, columns=COLUMNS, roles=ROLES, experiments={}, partial={}, paper=PAPER)
 
 
 def shipped():
@@ -224,7 +232,7 @@ def shipped():
     names = {claim.test.of for claim in ledger.claims if claim.test.kind == "setting"}
     experiments = {name: read_paper_settings(CONFIG, name) for name in names}
     results = read_results(
-        make_long("mini"), ledger, columns=columns, roles=roles, experiments=experiments, paper=PAPER
+        make_long("mini"), ledger, columns=columns, roles=roles, experiments=experiments, partial={}, paper=PAPER
     )
     return ledger, judge_claims(ledger, results)
 

@@ -22,6 +22,8 @@ class Results:
         Spread over seeds of each measure, pooled over the rows that were trained.
     experiments
         What `Setting.of` names, at the paper's scale.
+    partial
+        Rows whose corpus is not complete, with what it lacks; no verdict rests on them.
     cells, doubtful, spread
         The numbers of the paper's Table 1, those that may belong into another column, and the spread of base that it prints.
     """
@@ -32,6 +34,7 @@ class Results:
     seeds: Mapping[str, int]
     baselines: frozenset[str]
     experiments: Mapping[str, Mapping[str, Any]]
+    partial: Mapping[str, str]
     cells: Mapping[str, float]
     doubtful: frozenset[str]
     spread: Mapping[str, float]
@@ -49,6 +52,7 @@ def read_results(
     columns: Mapping[str, Mapping[str, Any]],
     roles: Mapping[str, Sequence[str]],
     experiments: Mapping[str, Mapping[str, Any]],
+    partial: Mapping[str, str],
     paper: pd.DataFrame,
 ) -> Results:
     """Put together what the ledger asks for.
@@ -61,6 +65,8 @@ def read_results(
         Columns of Table 1 to `task, datasets, metric`.
     roles
         Roles to the datasets of this scale.
+    partial
+        Rows whose corpus is made from an incomplete listing, with what it lacks.
     paper
         The printed table as `scprint2.paper.read_paper` reads it.
 
@@ -87,6 +93,7 @@ def read_results(
         seeds={row.variant: len(row.seeds) for row in rows},
         baselines=frozenset(row.variant for row in rows if row.section == BASELINE),
         experiments=experiments,
+        partial=partial,
         cells=printed_cells(paper),
         doubtful=doubtful_cells(paper),
         spread=printed_spread(paper),

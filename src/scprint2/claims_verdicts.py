@@ -174,7 +174,7 @@ def _value(test: Value, results: Results) -> Outcome:
         "seeds": str(results.seeds.get(test.row, 0)),
     }
     cell = results.ours.get((test.row, test.measure))
-    fault = _fault(test.row, cell)
+    fault = _fault(test.row, cell, results)
     if fault or cell is None:
         return Outcome(test.row, "", test.measure, NO_INTERVAL, reason=fault, **known)
     try:
@@ -195,7 +195,7 @@ def _differences(test: Difference, results: Results) -> Iterator[Outcome]:
             "seeds": f"{results.seeds.get(row, 0)} and {results.seeds.get(against, 0)}",
         }
         own, other = (results.ours.get((name, measure)) for name in (row, against))
-        fault = _fault(row, own) or _fault(against, other)
+        fault = _fault(row, own, results) or _fault(against, other, results)
         if fault or own is None or other is None:
             yield Outcome(row, against, measure, NO_INTERVAL, reason=fault, **known)
             continue
@@ -251,11 +251,13 @@ def _read_paper(row: str, against: str, measure: str, *, direction: str, results
     return f"{shown}: {'as claimed' if word in wanted else 'not as claimed'}"
 
 
-def _fault(name: str, cell: Cell | None) -> str:
-    """Why a row has no value; nothing if it has one."""
+def _fault(name: str, cell: Cell | None, results: Results) -> str:
+    """Why a row has no value to judge by; nothing if it has one."""
     if cell is None:
         return f"the row {name!r} is not in this table"
-    return "" if cell.values else f"{name}: {cell.reason}"
+    if not cell.values:
+        return f"{name}: {cell.reason}"
+    return f"{name} was trained on a part of its corpus ({results.partial[name]})" if name in results.partial else ""
 
 
 def _why_not(scale: str) -> str:

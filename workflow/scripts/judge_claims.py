@@ -18,6 +18,7 @@ results = read_results(
     columns=snakemake.params.columns,
     roles=snakemake.params.roles,
     experiments=snakemake.params.experiments,
+    partial=snakemake.params.partial,
     paper=read_paper(snakemake.input.paper),
 )
 judged = judge_claims(ledger, results)
