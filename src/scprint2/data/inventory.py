@@ -11,7 +11,7 @@ from scprint2.config.overlay import assign_datasets, read_scale
 from scprint2.data.checksums import read_checksums
 from scprint2.data.corpora import Corpora, resolve_corpora
 from scprint2.data.download import Expected, expected_file
-from scprint2.data.registry import URLS, Dataset, read_organisms, read_registry
+from scprint2.data.registry import URLS, Dataset, read_organisms, read_registry, url_name
 from scprint2.data.truths import TruthSource, read_truths
 
 CHECKSUMS = "checksums.tsv"  # of the configuration's folder
@@ -161,7 +161,7 @@ class Inventory:
         )
 
     def _organism_file(self, url: str) -> SourceFile:
-        file = url.rsplit("/", 1)[-1]
+        file = url_name(url)
         target = Path(f"resources/{self.scale}/genes/{file}")
         return SourceFile("organism", file, Expected(file), (url,), licence="", citation="", target=target)
 
