@@ -87,9 +87,9 @@ def test_a_plan_says_the_bytes_once_and_a_run_on_an_incomplete_listing_is_refuse
     assert len(re.findall(r"^data: 3 files, .* in those of known size", printed, re.MULTILINE)) == 1
     assert "incomplete" not in printed, "Tahoe has 14 plates, and all are listed"
     project.edit("config/scales/down.yaml", "- tahoe", "- cellxgene")
-    target = "resources/down/datasets/one.h5ad"
+    target = "results/down/corpora/curated.json"
     planned = project.run(target, "-n", "--config", "scale=down", "variants=base")
     assert "corpus curated is incomplete: manifest cellxgene: 4 datasets" in planned
     refused = project.run(target, "--config", "scale=down", "variants=base", succeeds=False)
     assert "corpora are incomplete: curated (manifest cellxgene: 4 datasets" in refused
-    assert not (project / target).exists()
+    assert not (project / "resources/down").exists(), "nothing is fetched for it"

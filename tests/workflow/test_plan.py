@@ -220,7 +220,7 @@ def test_gpu_jobs_fit_the_gpu_partition_and_no_other(tmp_path):
     partitions = yaml.safe_load((ROOT / "profiles/slurm/partitions.yaml").read_text())["partitions"]
     with_gpu = {name for name, limits in partitions.items() if limits.get("max_gpu")}
     on_gpu = {rule for rule, needs in profile["set-resources"].items() if needs.get("gpu")}
-    assert on_gpu == {"pretrain", "predict"}
+    assert on_gpu == {"pretrain", "predict", "embed_proteins"}
     assert with_gpu
     assert with_gpu != set(partitions)
     needs = [profile["default-resources"] | needs for needs in profile["set-resources"].values()]
