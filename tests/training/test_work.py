@@ -14,11 +14,11 @@ def _hold(folder, ready, release):
         release.wait(30)
 
 
-def _try(folder, results):
+def _try(folder, results, everyone_tried):
     try:
         with locked_folder(folder):
             results.put("in")
-            time.sleep(0.3)
+            everyone_tried.wait(30)
     except RuntimeError:
         results.put("out")
 
@@ -57,11 +57,12 @@ def test_the_lock_ends_with_a_killed_process(tmp_path):
 def test_of_racing_processes_one_gets_in(tmp_path):
     context = multiprocessing.get_context("fork")
     for race in range(5):
-        results = context.Queue()
-        racers = [context.Process(target=_try, args=(tmp_path / str(race), results)) for _ in range(4)]
+        results, everyone_tried = context.Queue(), context.Event()
+        racers = [context.Process(target=_try, args=(tmp_path / str(race), results, everyone_tried)) for _ in range(4)]
         for racer in racers:
             racer.start()
         outcomes = sorted(results.get(timeout=30) for _ in racers)
+        everyone_tried.set()
         for racer in racers:
             racer.join()
         assert outcomes == ["in", "out", "out", "out"]
