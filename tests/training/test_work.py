@@ -1,7 +1,6 @@
 import multiprocessing
 import os
 import signal
-import time
 
 import pytest
 
