@@ -91,7 +91,9 @@ def _finish(axis: Axes, name: str, *, log: bool) -> None:
     axis.spines[["top", "right"]].set_visible(False)
     if log:
         axis.set_xscale("log")
-        axis.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+        low, high = axis.get_xlim()
+        subs = (1, 3) if high < 1000 * low else (1,)  # more labels would overlap
+        axis.xaxis.set_major_locator(LogLocator(subs=subs))
         axis.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
         axis.xaxis.set_minor_formatter(NullFormatter())
         axis.tick_params(axis="x", labelsize=8)
