@@ -2,7 +2,9 @@
 
 import re
 from collections import Counter
+from dataclasses import replace
 from html import unescape
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,6 +13,7 @@ import pytest
 from scprint2 import corpus_page
 from scprint2.corpus_page import count_labels, draw_cells, write_corpus_page
 from scprint2.data.gene_embeddings import gene_embedding
+from scprint2.data.leakage import COLUMNS, Ledger
 from scprint2.data.preprocess import processed
 from scprint2.data.quality_record import write_quality_record
 from scprint2.data.registry import Dataset
@@ -119,22 +122,42 @@ def test_drawn_cells_lie_at_the_weighted_mean_of_their_genes_vectors(corpus, mon
         assert np.abs(possible - position).max(axis=1).min() < 1e-6
 
 
-def test_the_page_of_a_corpus_lists_datasets_duplicates_and_failures(corpus, tmp_path, monkeypatch):
-    monkeypatch.setattr(corpus_page, "_umap", lambda position: position[:, :2])
-    corpus.save(tmp_path / "small.json")
+def write_page(corpus, folder: Path) -> str:
+    """Write the page of a corpus as the workflow does; return its text."""
+    corpus.save(folder / "small.json")
     members = {
         "members": [],
         "duplicates": [{"dataset": "human_1", "of": "human_0", "cells": 1234}],
         "compared_genes": 50,
         "failed": {"human_9": "human_9.h5ad: is truncated"},
     }
-    write_json(tmp_path / "members.json", members)
+    write_json(folder / "members.json", members)
     write_corpus_page(
-        tmp_path / "small.json", tmp_path / "members.json", tmp_path / "page.html", figures=tmp_path, vectors=None
+        folder / "small.json", folder / "members.json", folder / "page.html", figures=folder, vectors=None
     )
-    text = text_of(tmp_path / "page.html")
+    return text_of(folder / "page.html")
+
+
+def test_the_page_of_a_corpus_lists_datasets_duplicates_and_failures(corpus, tmp_path, monkeypatch):
+    monkeypatch.setattr(corpus_page, "_umap", lambda position: position[:, :2])
+    text = write_page(corpus, tmp_path)
     assert "1,240 cells of 4 datasets and 2 organisms" in text
     assert "1,234 duplicates left out, 1 datasets failed" in text
     assert "human_9: human_9.h5ad: is truncated" in text
+    assert "built without a comparison with test sets" in text
     drawn = pd.read_csv(tmp_path / "small_organisms.csv")
     assert set(drawn["organism"]) == {"Homo sapiens", "Mus musculus"}
+
+
+def test_the_page_of_a_corpus_names_what_it_shares_with_test_sets(corpus, tmp_path, monkeypatch):
+    monkeypatch.setattr(corpus_page, "_umap", lambda position: position[:, :2])
+    first = ("lung", 900, 880)
+    overlaps = [
+        (*first, "cell", "human_0", 17, 18, "rows 3, 5 of its file"),
+        (*first, "donor_name", "human_1", 200, 0, "P1"),
+    ]
+    ledger = Ledger(pd.DataFrame(overlaps, columns=pd.Index(COLUMNS)), pd.DataFrame())
+    text = write_page(replace(corpus, leakage=ledger.enforce("report", corpus="small")), tmp_path)
+    assert "at least 50 genes: 1 leaks" in text
+    assert "rows 3, 5 of its file" in text
+    assert "donor_name" in text

@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from scprint2.data.clusters import NORMALIZED_TOTAL
 from scprint2.data.corpus import Corpus
 from scprint2.data.gene_embeddings import gene_embedding
+from scprint2.data.leakage import ALIKE, COLUMNS, LEAKS
 from scprint2.data.ontology import UNKNOWN_TERM, label
 from scprint2.data.shard import Shard
 from scprint2.files import read_json
@@ -87,6 +88,7 @@ def write_corpus_page(
     write_figure(figure, table, figures, f"{corpus.name}_organisms")
     page.figure(figure, alternative="map of the cells colored by organism")
     _list_datasets(page, corpus, members)
+    _list_leaks(page, corpus)
     page.write(target)
 
 
@@ -178,6 +180,21 @@ def _list_datasets(page: Page, corpus: Corpus, members: dict[str, Any]) -> None:
     if members["failed"]:
         page.text("Datasets that could not be processed and are not in the corpus:")
         page.items([f"{name}: {reason}" for name, reason in members["failed"].items()])
+
+
+def _list_leaks(page: Page, corpus: Corpus) -> None:
+    page.heading("Shared with test sets")
+    if not corpus.leakage:
+        page.text("This corpus was built without a comparison with test sets.")
+        return
+    overlaps = pd.DataFrame(corpus.leakage["overlaps"], columns=pd.Index(COLUMNS))
+    leaks = int(overlaps["kind"].isin(LEAKS).sum())
+    page.text(
+        f"Compared by dataset, by donor and by the counts of every cell that has at least {corpus.leakage['compared_genes']} "
+        f"genes: {leaks} leaks. A donor's name that two studies use ({ALIKE.replace('_', ' ')}) is no leak, but may be the same "
+        "person."
+    )
+    page.table(overlaps.rename(columns=lambda name: name.replace("_", " ")))
 
 
 def _named(counts: dict[str, int]) -> pd.Series:
