@@ -121,6 +121,20 @@ def test_a_test_set_enters_no_corpus_under_any_of_its_names(folder, test):
     assert resolve(folder, {"cxg": {"manifests": ["cxg"]}}, [test]).corpora["cxg"] == ["b", "c"]
 
 
+def test_a_test_set_has_the_study_that_it_was_listed_with_so_that_its_donors_are_known(folder):
+    rows = [listed("a", aliases=("v1", "v2"), collection="study"), listed("b", collection="study"), listed("c")]
+    write_manifest(folder / "cxg.tsv", rows, comment="all")
+    tests = [
+        Dataset("x", HUMAN, url=("https://x/v1.h5ad",)),
+        Dataset("y", HUMAN, file="v2.h5ad", collection="said"),
+        Dataset("z", HUMAN),
+    ]
+    found = resolve(folder, {"cxg": {"manifests": ["cxg"]}}, tests)
+    assert {name: row.collection for name, row in found.datasets.items()} == {
+        "x": "study", "y": "said", "z": "", "b": "study", "c": "",
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("entries", "message"),
     [

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +88,8 @@ def resolve_corpora(
 ) -> Corpora:
     """Find the datasets behind the corpora of a scale.
 
-    A dataset of a manifest that the registry names too, by any of its names, is there to be tested on and enters no corpus.
+    A dataset of a manifest that the registry names too, by any of its names, is there to be tested on and enters no corpus;
+    its study (`collection`), where the registry does not say it, is the one that it was listed with.
 
     Parameters
     ----------
@@ -124,7 +125,10 @@ def resolve_corpora(
             )
     corpora |= {name: [row.name for row in rows] for name, rows in chosen.items()}
     return Corpora(
-        datasets={**registry, **{row.name: row.to_dataset() for rows in listed.values() for row in rows}},
+        datasets={
+            **_with_studies(registry, manifests),
+            **{row.name: row.to_dataset() for rows in listed.values() for row in rows},
+        },
         corpora={name: corpora[name] for name in entries},
         partial={name: text for name in rules if (text := _missing(name, rules, manifests))},
     )
@@ -154,8 +158,7 @@ def _rules(entries: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
 
 def _merge(manifests: Mapping[str, Manifest], registry: Mapping[str, Dataset]) -> dict[str, list[Listed]]:
     """Return each source's datasets, less the test sets."""
-    tested = set(registry) | {stem(dataset.file) for dataset in registry.values() if dataset.file}
-    tested |= {stem(url) for dataset in registry.values() for url in dataset.url}
+    tested = {name for dataset in registry.values() for name in _names(dataset)}
     listed = {
         source: [row for row in manifest.datasets if not row.is_known_as(tested)]
         for source, manifest in manifests.items()
@@ -166,6 +169,22 @@ def _merge(manifests: Mapping[str, Manifest], registry: Mapping[str, Dataset]) -
             if owners.setdefault(row.name, source) != source:
                 raise ValueError(f"dataset {row.name!r} is in the manifests {owners[row.name]!r} and {source!r}")
     return listed
+
+
+def _names(dataset: Dataset) -> set[str]:
+    """Return what a listing may call a dataset of the registry."""
+    return {dataset.name, stem(dataset.file), *map(stem, dataset.url)} - {""}
+
+
+def _with_studies(registry: Mapping[str, Dataset], manifests: Mapping[str, Manifest]) -> dict[str, Dataset]:
+    """Give the datasets of the registry that name no study the one that they were listed with."""
+    rows = [row for manifest in manifests.values() for row in manifest.datasets if row.collection]
+    studies = {name: row.collection for row in rows for name in (row.name, stem(row.file), *row.aliases)}
+
+    def study_of(dataset: Dataset) -> str:
+        return dataset.collection or next((studies[name] for name in sorted(_names(dataset)) if name in studies), "")
+
+    return {name: replace(dataset, collection=study_of(dataset)) for name, dataset in registry.items()}
 
 
 def _missing(name: str, rules: Mapping[str, Rule], manifests: Mapping[str, Manifest]) -> str:

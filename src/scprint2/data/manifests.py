@@ -31,6 +31,8 @@ class Listed:
         Number of cells, and of different cell types among them; None where the source does not say.
     primary
         Whether its cells are the first publication of themselves: all, some, none, or empty where the source does not say.
+    collection
+        The study, by the id that the source gives it.
     published
         When this version was made public, as the source writes it.
     aliases
@@ -55,6 +57,7 @@ class Listed:
     primary: str = ""
     published: str = ""
     aliases: tuple[str, ...] = ()
+    collection: str = ""
 
     @classmethod
     def from_row(cls, row: Mapping[str, str]) -> "Listed":

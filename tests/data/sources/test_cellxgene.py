@@ -76,6 +76,7 @@ def test_a_dataset_is_listed_in_the_version_of_the_day_with_all_its_versions_as_
     assert (row.cells, row.cell_types, row.primary, row.schema) == (1200, 2, "all", "5.0.0")
     assert (row.tissue, row.assay) == ("lung", "10x 3' v3; Smart-seq2")
     assert row.aliases == ("dataset-1", "version-1", "version-2", "version-3")
+    assert row.collection == "collection-1"
     assert row.is_known_as({"version-3"}), "a test set may be a later version"
     assert row.citation.startswith("Publication: https://doi.org/10.1/x")
 

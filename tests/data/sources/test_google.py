@@ -138,6 +138,7 @@ def test_scbasecount_joins_samples_and_files_and_counts_what_does_not_fit(site):
     assert first.url[0].startswith(f"{site.url}/atlas/s/2025-02-25/h5ad/{scbasecount.FEATURE}/Homo_sapiens/SRX1")
     assert first.url[1].startswith(f"{site.url}/arc-scbasecount/2025-02-25/h5ad/")
     assert first.is_known_as({"SRX1"})
+    assert (first.collection, second.collection) == ("c1", "")
     assert (second.cells, second.tissue, second.bytes) == (None, "", 7)
     assert dict(listing.left_out) == {
         "Zea_mays is not in the table of organisms": 1,

@@ -86,6 +86,7 @@ def _listed(name: str, version: Mapping[str, Any], *, versions: Sequence[str], d
         primary=PRIMARY[primary] if primary else "",
         published=version["published_at"],
         aliases=tuple(sorted({name, *versions})),
+        collection=str(version.get("collection_id") or ""),
     )
 
 

@@ -93,6 +93,7 @@ def _listed(sample: Mapping[str, Any], *, organism: str, url: tuple[str, ...], s
         tissue=sample["tissue"] or "",
         assay=f"10x {sample['tech_10x']}" if sample["tech_10x"] else "",
         aliases=(accession, *([collection] if collection else [])),
+        collection=collection or "",
     )
 
 
