@@ -64,7 +64,7 @@ def test_all_notebooks_run_as_one_on_the_predictions_of_a_model(pretrained, tmp_
         assert (table["status"] == "ok").all(), table[["metric", "reason"]].to_string()
     notebook = nbformat.read(tmp_path / "out" / "report.ipynb", as_version=4)
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
-    assert sum("image/png" in output.get("data", {}) for output in outputs) == 8
+    assert sum("image/png" in output.get("data", {}) for output in outputs) == 10
     assert sum(cell.source.startswith("# ") and cell.cell_type == "markdown" for cell in notebook.cells) == 4
     page = (tmp_path / "out" / "report.html").read_text()
     assert "Gene networks" in page

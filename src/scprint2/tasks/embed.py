@@ -44,7 +44,7 @@ def prepare_embedding(adata: AnnData, settings: EmbedSettings) -> AnnData:
 
 
 def predict_embedding(pretrained: PretrainedModel, adata: AnnData, *, settings: EmbedSettings, seed: int) -> AnnData:
-    """Embed cells: the first kind into `obsm["X_scprint2"]`, each other one into `obsm["X_scprint2_<kind>"]`.
+    """Embed cells: the first kind, named in `uns["kind"]`, into `obsm["X_scprint2"]`, others into `obsm["X_scprint2_<kind>"]`.
 
     The forward pass is deterministic; `seed` is here because baselines need one.
     """
@@ -58,6 +58,7 @@ def predict_embedding(pretrained: PretrainedModel, adata: AnnData, *, settings: 
     selector = reader.top_expressed(settings.max_genes)
     parts = [part for _, part in run(reader, embed, selector=selector, batch_size=settings.batch_size)]
     tokens, classes = torch.cat(parts).cpu(), pretrained.labels.classes
+    prediction.uns["kind"] = list_kinds(settings.kinds, classes=classes)[0]
     for number, kind in enumerate(list_kinds(settings.kinds, classes=classes)):
         name = f"{EMBEDDING}_{kind}" if number else EMBEDDING
         prediction.obsm[name] = pool_tokens(tokens, classes=classes, kind=kind).numpy().astype(np.float32)

@@ -94,10 +94,10 @@ def integration_values(scored: Iterable[Scored]) -> pd.DataFrame:
 
 
 def kind_tables(scored: Iterable[Scored]) -> dict[str, pd.DataFrame]:
-    """Return dataset to the parts of scIB's total (columns) of each kind of embedding (rows), the first kind first."""
+    """Return dataset to the parts of scIB's total (columns) of each kind of embedding (rows), Table 1's first."""
     tables = {}
     for one in scored:
-        first = about(one.prediction)["settings"]["kinds"][0]
+        first = str(one.prediction.uns.get("kind", "embedding"))  # a baseline has but one
         rows: dict[str, dict[str, float]] = {first: {}}
         for metric, value in one.values.items():
             name, _, kind = str(metric).partition(":")
