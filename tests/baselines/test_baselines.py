@@ -1,30 +1,50 @@
+import sys
+
 import numpy as np
 import pytest
+from scipy import sparse
+from scipy.spatial.distance import cdist
+from sklearn.decomposition import PCA
 
 from scprint2.baselines import BASELINES
+from scprint2.baselines.smoothing import smooth_neighbors
 from scprint2.baselines.training_cells import TrainingCells, labeled_cells
 from scprint2.tasks.annotate import AnnotateSettings
-from scprint2.tasks.denoise import DenoiseSettings
 from scprint2.tasks.embed import EmbedSettings
 from scprint2.tasks.networks import NetworkSettings
 from scprint2.tasks.predict import Method, PredictionJob, predict
-from scprint2.tasks.scores import annotation_scores, denoising_scores, network_scores, score_prediction
+from scprint2.tasks.scores import (
+    annotation_scores,
+    denoising_scores,
+    embedding_scores,
+    network_scores,
+    score_prediction,
+)
 from scprint2.tasks.selection import dense_counts, log_normalize
 from tests.helpers import HUMAN, MOUSE
+from tests.tasks import example
 from tests.tasks.example import B_CELL, CD4, make_cells, write_cells
 
-DENOISE = DenoiseSettings(batch_size=16, removed=0.7, cells=60, genes=40, depth_factor=5)
-EMBED = EmbedSettings(batch_size=16, cells=50, max_genes=20, token="mean")
+DENOISE = example.DENOISE.model_copy(update={"cells": 60, "genes": 40})
+EMBED = EmbedSettings(batch_size=16, cells=50, max_genes=20, kinds=("cell_type",))
 ANNOTATE = AnnotateSettings(batch_size=16, cells=1000, max_genes=20)
 NETWORKS = NetworkSettings(
     batch_size=16, genes=50, cells=60, minimum_cells=5, groups="none", regulator="query", methods=("mean_queries_keys",)
 )
 SETTINGS = {"denoise": DENOISE, "embed": EMBED, "annotate": ANNOTATE, "networks": NETWORKS}
+OPTIONAL = {"harmony": "harmonypy", "magic": "magic", "scvi_denoising": "scvi", "scvi_embedding": "scvi"}
 ALL = [(task, name) for task, entries in BASELINES.items() for name in entries]
+
+
+def need(name):
+    """Skip where the library of an optional baseline is not installed."""
+    if name in OPTIONAL:
+        pytest.importorskip(OPTIONAL[name])
 
 
 @pytest.mark.parametrize(("task", "name"), ALL)
 def test_a_baseline_writes_what_its_task_scores(task, name, cells, train, tmp_path):
+    need(name)
     if task == "embed":
         cells = make_cells(300, seed=0)
     cells.write_h5ad(tmp_path / "cells.h5ad")
@@ -39,6 +59,7 @@ def test_a_baseline_writes_what_its_task_scores(task, name, cells, train, tmp_pa
 
 @pytest.mark.parametrize(("task", "name"), [pair for pair in ALL if not pair[1].startswith("random")])
 def test_only_random_baselines_depend_on_the_seed(task, name, cells, train):
+    need(name)
     first, second = (BASELINES[task][name](train, cells, settings=SETTINGS[task], seed=0) for _ in range(2))
     for slot in ("layers", "obsm", "varp"):
         for key in getattr(first, slot):
@@ -59,6 +80,65 @@ def test_the_mean_profile_is_the_same_for_every_cell_but_for_its_depth(cells, tr
     np.testing.assert_allclose(profiles, np.broadcast_to(profiles[0], profiles.shape), rtol=1e-4)
     noisy = dense_counts(prediction, "noisy").sum(1)
     assert np.corrcoef(denoised.sum(1), noisy)[0, 1] > 0.9
+
+
+@pytest.mark.parametrize(("task", "name"), [pair for pair in ALL if pair[1] in OPTIONAL])
+def test_a_missing_library_fails_the_row_and_says_what_to_install(task, name, cells, train, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, OPTIONAL[name], None)  # as if it were not installed
+    cells.write_h5ad(tmp_path / "cells.h5ad")
+    job = PredictionJob(task, "role", "set", SETTINGS[task].model_dump(), str(tmp_path / "cells.h5ad"))
+    (path,) = predict(Method(name, train, {task: BASELINES[task][name]}), [job], out=tmp_path, seed=0)
+    _, scores = score_prediction(path)
+    assert scores
+    assert all("pip install 'scprint2[peers]'" in score.reason for score in scores.values())
+
+
+def test_knn_smoothing_adds_the_counts_of_the_nearest_cells_step_by_step():
+    """Against a plain version of the published steps, cell by cell."""
+    counts = dense_counts(make_cells(40)).astype(np.float64)
+    expected = counts
+    for number in (1, 3, 5):  # 2^step - 1, at most 5
+        depth = expected.sum(1, keepdims=True)
+        scaled = expected / depth * np.median(depth)
+        points = PCA(10, svd_solver="full").fit_transform(np.sqrt(scaled) + np.sqrt(scaled + 1))
+        distances = cdist(points, points).round(5) - np.eye(40)  # the cell itself first, of equals the first in order
+        nearest = np.argsort(distances, axis=1, kind="stable")[:, : number + 1]
+        expected = np.stack([counts[rows].sum(0) for rows in nearest])
+    np.testing.assert_allclose(smooth_neighbors(counts, neighbors=5), expected, rtol=1e-6)
+    np.testing.assert_array_equal(smooth_neighbors(counts, neighbors=0), counts)
+    np.testing.assert_allclose(smooth_neighbors(counts, neighbors=99), np.tile(counts.sum(0), (40, 1)), rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["knn_smoothing", "scvi_denoising"])
+def test_denoising_comes_closer_to_the_true_means_than_the_noisy_counts(name, train):
+    need(name)
+    settings = DENOISE.model_copy(update={"cells": 200})
+    prediction = BASELINES["denoise"][name](train, make_cells(200), settings=settings, seed=0)
+    assert denoising_scores(prediction)["spearman_gain_true_mean"].value > 5
+    if name == "knn_smoothing":  # at the depth of the noisy cells
+        depths = [prediction.layers["denoised"].sum(1), dense_counts(prediction, "noisy").sum(1)]
+        assert np.corrcoef(depths)[0, 1] > 0.9
+
+
+def test_harmony_mixes_batches_that_principal_components_keep_apart(train):
+    need("harmony")
+    cells = make_cells(300)
+    shifted = dense_counts(cells) * np.where(cells.obs["batch"] == "b1", 1, 30)[:, None] ** (np.arange(50) % 2)
+    cells.X = sparse.csr_matrix(shifted)
+    settings = EMBED.model_copy(update={"cells": 300})
+    mixing = {
+        method: embedding_scores(BASELINES["embed"][method](train, cells, settings=settings, seed=0))["ilisi"].value
+        for method in ("pca", "harmony")
+    }
+    assert mixing["harmony"] > mixing["pca"] + 0.2
+
+
+def test_scvi_keeps_types_apart(train):
+    need("scvi_embedding")
+    settings = EMBED.model_copy(update={"cells": 150})
+    prediction = BASELINES["embed"]["scvi_embedding"](train, make_cells(150), settings=settings, seed=0)
+    assert prediction.obsm["X_scprint2"].shape == (150, 30)
+    assert embedding_scores(prediction)["knn_label_purity"].value > 0.9
 
 
 def test_magic_comes_closer_to_the_true_means_than_the_noisy_counts(train):

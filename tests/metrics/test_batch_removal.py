@@ -1,7 +1,12 @@
 import numpy as np
+import pandas as pd
 import pytest
+import scanpy as sc
+from anndata import AnnData
 from scipy.spatial.distance import cdist
 from scipy.stats import chisquare
+from sklearn.decomposition import PCA
+from sklearn.linear_model import LinearRegression
 from sklearn.metrics.pairwise import cosine_distances
 
 from scprint2.metrics import batch_removal
@@ -93,3 +98,60 @@ def test_an_all_zero_embedding_of_a_cell_is_at_cosine_distance_one_of_all_others
         expected.append(1 - abs(between - within) / max(between, within))
     ours = batch_removal.bras(points, labels=np.full(4, "a"), batches=batches)
     assert ours == pytest.approx(np.mean(expected))
+
+
+def test_pcr_comparison_is_the_share_of_the_batches_variance_that_is_gone():
+    batches = np.array(["a", "a", "b", "b"])
+    before = np.array([[0.0, 1], [0, -1], [4, 1], [4, -1]])  # between batches 16 of 20
+    assert batch_removal.variance_explained(before, batches) == pytest.approx(16 / 20)
+    after = np.array([[0.0, 1], [0, -1], [2, 1], [2, -1]])  # 4 of 8
+    assert batch_removal.pcr_comparison(before, after, batches=batches) == pytest.approx((0.8 - 0.5) / 0.8)
+
+
+def test_variance_explained_is_the_regression_of_each_principal_component_on_the_batches():
+    example = make_example(separation=1, batch_effect=2)
+    components = PCA().fit(example.embedding)
+    points, design = (
+        components.transform(example.embedding),
+        (example.batches[:, None] == np.array(["a", "b", "c"])) * 1,
+    )
+    fits = [LinearRegression().fit(design, point).score(design, point) for point in points.T]
+    expected = np.average(fits, weights=components.explained_variance_)
+    assert batch_removal.variance_explained(example.embedding, example.batches) == pytest.approx(expected, abs=1e-5)
+
+
+def test_pcr_comparison_of_perfect_unchanged_worse_random_and_constant_embeddings():
+    example = make_example(separation=1, batch_effect=1)
+    before, batches = example.embedding, example.batches
+
+    def score(after: np.ndarray) -> float:
+        return batch_removal.pcr_comparison(before, after, batches=batches)
+
+    removed = before.copy()
+    for name in "abc":
+        removed[batches == name] -= before[batches == name].mean(axis=0)
+    assert score(removed) == pytest.approx(1, abs=1e-9)
+    assert score(before) == 0
+    assert score(before + 5 * (batches == "a")[:, None]) == 0  # more than before: not below 0
+    assert score(np.random.default_rng(0).normal(size=before.shape)) > 0.9
+    permuted = np.random.default_rng(1).permutation(400)
+    assert score(before[permuted]) > 0.9
+    with pytest.raises(ValueError, match="only one group"):
+        batch_removal.pcr_comparison(before, before, batches=np.full(400, "a"))
+
+
+def test_pcr_comparison_equals_scibs():
+    library = pytest.importorskip("scib.metrics")
+    example = make_example(separation=1, batch_effect=2)
+    after = make_example(separation=1, batch_effect=1).embedding
+
+    def wrap(points: np.ndarray) -> AnnData:
+        return AnnData(points, obs=pd.DataFrame({"batch": pd.Categorical(example.batches)}).rename(index=str))
+
+    before = wrap(example.embedding)
+    sc.pp.pca(before, n_comps=11)
+    corrected = wrap(example.embedding)
+    corrected.obsm["X_emb"] = after
+    theirs = library.pcr_comparison(before, corrected, "batch", embed="X_emb", n_comps=11, verbose=False)
+    ours = batch_removal.pcr_comparison(example.embedding, after, batches=example.batches)
+    assert ours == pytest.approx(theirs, abs=0.03)  # theirs takes 11 of the 12 components

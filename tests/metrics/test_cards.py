@@ -28,7 +28,9 @@ def compute_all() -> dict[str, dict]:
         "denoise": score_denoising(
             full, noisy=noisy, denoised=full + rng.random((20, 30)), true_mean=rng.random((20, 30))
         ),
-        "embed": score_embedding(example.embedding, labels=example.labels, batches=example.batches),
+        "embed": score_embedding(
+            example.embedding, before=example.embedding, labels=example.labels, batches=example.batches
+        ),
         "annotate": score_annotation(terms, rng.permutation(terms), ancestors={}),
         "networks": score_network(rng.random((20, 20)), np.array([[0, 1], [2, 3], [2, 5]])),
     }

@@ -3,7 +3,7 @@ import pytest
 from scipy.sparse import csr_matrix
 from scipy.stats import spearmanr
 
-from scprint2.metrics.denoising import per_cell_gain, score_denoising, spearman
+from scprint2.metrics.denoising import per_cell_gain, score_by_depth, score_denoising, spearman
 
 
 def make_counts() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -85,3 +85,34 @@ def test_sparse_counts_score_as_dense_ones():
 def test_shapes_that_differ_are_an_error():
     with pytest.raises(ValueError, match=r"noisy has shape \(2, 3\), full has \(2, 4\)"):
         score_denoising(np.ones((2, 4)), noisy=csr_matrix(np.ones((2, 3))), denoised=np.ones((2, 4)))
+
+
+def test_the_score_of_a_quarter_by_depth_is_the_score_of_its_cells_alone():
+    means, full, noisy = make_counts()
+    depth = np.random.default_rng(3).permutation(40)
+    scores = score_by_depth(full, noisy=noisy, denoised=means, depth=depth)
+    assert list(scores) == [f"spearman_gain:depth_{part}" for part in (1, 2, 3, 4)]
+    for part in range(4):  # ten cells each, the shallowest first
+        cells = (depth >= 10 * part) & (depth < 10 * (part + 1))
+        alone = score_denoising(full[cells], noisy=noisy[cells], denoised=means[cells])["spearman_gain"]
+        assert scores[f"spearman_gain:depth_{part + 1}"].value == pytest.approx(alone.value)
+
+
+def test_by_depth_perfect_identity_constant_and_permuted_rows_score_as_they_must():
+    _, full, noisy = make_counts()
+    depth = noisy.sum(axis=1)
+
+    def gains(denoised: np.ndarray) -> list[float | None]:
+        return [score.value for score in score_by_depth(full, noisy=noisy, denoised=denoised, depth=depth).values()]
+
+    assert gains(noisy) == [0, 0, 0, 0]
+    perfect, permuted = gains(full), gains(full[np.random.default_rng(1).permutation(40)])
+    assert all(best > 0 > other for best, other in zip(perfect, permuted, strict=True))
+    assert gains(np.ones(full.shape)) == [None] * 4
+
+
+def test_a_quarter_without_cells_fails_alone():
+    _, full, noisy = make_counts()
+    scores = score_by_depth(full[:3], noisy=noisy[:3], denoised=full[:3], depth=np.array([3, 1, 2]))
+    assert [score.status for score in scores.values()] == ["ok", "ok", "ok", "failed"]
+    assert "constant over 0 entries" in scores["spearman_gain:depth_4"].reason

@@ -1,7 +1,16 @@
 import numpy as np
 import pytest
 
-from scprint2.metrics.embedding import BATCH, BIO, TOTALS, score_embedding
+from scprint2.metrics.embedding import (
+    BATCH,
+    BIO,
+    CLASSIC_BIO,
+    OPEN_PROBLEMS_BATCH,
+    SUMMARY,
+    TOTALS,
+    score_embedding,
+    summarize_embedding,
+)
 from scprint2.metrics.score import Score
 from tests.metrics.example import Example, make_example
 
@@ -94,3 +103,22 @@ def test_lengths_that_differ_are_an_error():
 
     with pytest.raises(ValueError, match="400 embeddings, 3 labels and 400 batches"):
         inspect.unwrap(score_embedding)(example.embedding, labels=example.labels[:3], batches=example.batches)
+
+
+def test_open_problems_total_is_batch_and_one_and_a_half_times_bio_over_two_and_a_half():
+    example = make_example(separation=1, batch_effect=1)
+    before = make_example(separation=1, batch_effect=2).embedding
+    groups = {"labels": example.labels, "batches": example.batches}
+    scores = score_embedding(example.embedding, before=before, **groups)
+    bio, batch = (np.mean([get(scores, name) for name in names]) for names in (CLASSIC_BIO, OPEN_PROBLEMS_BATCH))
+    assert get(scores, "open_problems_total") == pytest.approx(100 * (batch + 1.5 * bio) / 2.5)
+    assert not {"open_problems_total", "pcr_comparison"} & set(score_embedding(example.embedding, **groups))
+
+
+def test_the_summary_is_the_part_of_the_scores_that_it_names():
+    example = make_example(separation=1)
+    whole = score(example)
+    groups = {"labels": example.labels, "batches": example.batches}
+    assert summarize_embedding(example.embedding, **groups) == {name: whole[name] for name in SUMMARY}
+    constant = summarize_embedding(np.ones((400, 2)), **groups)
+    assert {entry.reason for entry in constant.values()} == {"all 400 cells have the same embedding"}

@@ -7,8 +7,8 @@ import pytest
 from matplotlib import pyplot as plt
 
 from scprint2.plots.annotation import confusion_figure, order_terms, reliability_figure
-from scprint2.plots.denoising import expression_figure, gain_by_depth
-from scprint2.plots.embedding import CAPTION, draw_map, embedding_panels, integration_table
+from scprint2.plots.denoising import expression_figure, gain_by_depth, gain_overview
+from scprint2.plots.embedding import CAPTION, draw_map, embedding_panels, integration_table, kinds_figure
 from scprint2.plots.networks import precision_recall_figure, top_edges_figure
 
 mpl.use("Agg")
@@ -101,3 +101,23 @@ def test_known_edges_are_counted_against_chance():
     shown = texts(top_edges_figure(edges, expected=0.2, title="set"))
     assert "1 of 2 known (blue); chance: 0.2" in shown
     assert "a → c" in shown
+
+
+def test_the_overview_draws_quarters_by_depth_and_every_way_to_count_that_was_computed():
+    columns = [f"spearman_gain:depth_{part}" for part in (1, 2, 3, 4)] + ["spearman_gain", "spearman_gain_all", "other"]
+    scores = pd.DataFrame([[1.0, 2, 3, 4, 5, np.nan, 9]], index=["set"], columns=columns)
+    left, right = gain_overview(scores, title="row").axes
+    assert list(left.lines[0].get_ydata()) == [1, 2, 3, 4]
+    assert set(left.lines[1].get_ydata()) == {5}
+    assert [label.get_text() for label in right.get_yticklabels()] == ["non-zero truth (Table 1)", "all entries"]
+    assert right.collections[0].get_offsets()[0].tolist() == [5, 0]
+
+
+def test_kinds_of_embeddings_stand_below_each_other_with_their_three_parts():
+    table = pd.DataFrame(
+        {"bio": [50.0, 40], "batch": [80.0, np.nan], "total": [62.0, np.nan]}, index=["cell_type", "all"]
+    )
+    figure = kinds_figure({"lung": table, "pancreas": table.iloc[:1]}, title="row")
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["cell type", "all"]
+    assert {"bio", "batch", "total", "lung", "pancreas"} <= set(texts(figure))
+    assert figure.axes[0].collections[0].get_offsets()[:, 0].tolist() == [50, 40]

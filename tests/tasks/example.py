@@ -6,12 +6,22 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 from scipy import sparse
+from sklearn.decomposition import PCA
 
 from scprint2.data.shard import Shard
 from scprint2.data.shard_writer import write_shard
 from scprint2.data.vocabulary import CLASSES
+from scprint2.tasks.denoise import DenoiseSettings, Downsampled
 from tests.helpers import HUMAN, make_genes
 
+DENOISE = DenoiseSettings(
+    batch_size=16,
+    noise=Downsampled(kind="downsampled", removed=0.7),
+    cells=40,
+    genes=30,
+    depth_of="noisy",
+    depth_factor=5,
+)
 T_CELL, CD4, B_CELL = "CL:0000084", "CL:0000624", "CL:0000236"
 
 
@@ -39,6 +49,8 @@ def make_cells(
     var = pd.DataFrame({"symbol": [f"G{i}" for i in range(genes)]}, index=pd.Index(ids, name="gene_id"))
     adata = AnnData(sparse.csr_matrix(counts), obs=obs, var=var)
     adata.layers["true_mean"] = mean.astype(np.float32)
+    expression = np.log1p(counts / np.maximum(counts.sum(1, keepdims=True), 1) * 1e4)
+    adata.obsm["X_pca"] = PCA(5, svd_solver="full").fit_transform(expression).astype(np.float32)
     square = ((counts[:, None, :].astype(float) - counts[None]) ** 2).sum(-1) + np.eye(cells) * 1e9
     nearest = np.argsort(square, axis=1)[:, :6]
     adata.obsm["neighbor"] = nearest.astype(np.int32)

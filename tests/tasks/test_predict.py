@@ -11,7 +11,7 @@ from scprint2.tasks.predict import MODEL_TASKS, Method, PredictionJob, load_meth
 from scprint2.tasks.predictions import about, read_prediction
 from tests.tasks.example import make_cells
 
-EMBED = {"batch_size": 16, "cells": 30, "max_genes": 20, "token": "mean"}
+EMBED = {"batch_size": 16, "cells": 30, "max_genes": 20, "kinds": ["mean"]}
 NETWORK = {
     "batch_size": 16, "genes": 20, "cells": 12, "minimum_cells": 5, "groups": "none", "regulator": "key",
     "methods": ["mean_queries_keys"],

@@ -14,11 +14,11 @@ from scprint2.tasks import report
 from scprint2.tasks.predict import MODEL_TASKS, Method, PredictionJob, predict
 from scprint2.tasks.scores import read_scores
 from tests.helpers import ROOT, make_genes, make_labels
-from tests.tasks.example import make_cells, write_cells
+from tests.tasks.example import DENOISE, make_cells, write_cells
 
 SETTINGS = {
-    "denoise": {"batch_size": 16, "removed": 0.7, "cells": 40, "genes": 30, "depth_factor": 5},
-    "embed": {"batch_size": 64, "cells": 120, "max_genes": 30, "token": "cell_type"},
+    "denoise": DENOISE.model_dump(),
+    "embed": {"batch_size": 64, "cells": 120, "max_genes": 30, "kinds": ["cell_type", "all"]},
     "annotate": {"batch_size": 64, "cells": 60, "max_genes": 30},
     "networks": {
         "batch_size": 16, "genes": 20, "cells": 12, "minimum_cells": 5, "groups": "cell_type", "regulator": "query",
@@ -64,7 +64,7 @@ def test_all_notebooks_run_as_one_on_the_predictions_of_a_model(pretrained, tmp_
         assert (table["status"] == "ok").all(), table[["metric", "reason"]].to_string()
     notebook = nbformat.read(tmp_path / "out" / "report.ipynb", as_version=4)
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
-    assert sum("image/png" in output.get("data", {}) for output in outputs) == 8
+    assert sum("image/png" in output.get("data", {}) for output in outputs) == 10
     assert sum(cell.source.startswith("# ") and cell.cell_type == "markdown" for cell in notebook.cells) == 4
     page = (tmp_path / "out" / "report.html").read_text()
     assert "Gene networks" in page

@@ -4,7 +4,7 @@ import pytest
 from anndata import AnnData
 
 from scprint2.tasks.annotate import annotation
-from scprint2.tasks.denoise import DenoiseSettings, prepare_denoising
+from scprint2.tasks.denoise import prepare_denoising
 from scprint2.tasks.layout import Group, Network, lay_out
 from scprint2.tasks.predictions import write_prediction
 from scprint2.tasks.scores import (
@@ -20,7 +20,7 @@ from scprint2.tasks.scores import (
     write_scores,
 )
 from scprint2.tasks.selection import dense_counts
-from tests.tasks.example import CD4, T_CELL, make_cells
+from tests.tasks.example import CD4, DENOISE, T_CELL, make_cells
 
 COLUMNS = "scale variant seed task dataset metric value status reason seconds version".split()
 
@@ -33,9 +33,7 @@ def network(scores, truth):
 
 
 def test_restoring_everything_gains_all_that_the_noise_took(cells):
-    prediction = prepare_denoising(
-        cells, DenoiseSettings(batch_size=1, removed=0.7, cells=50, genes=30, depth_factor=5)
-    ).prediction
+    prediction = prepare_denoising(cells, DENOISE).prediction
     prediction.layers["denoised"] = dense_counts(prediction)
     perfect = denoising_scores(prediction)
     assert perfect["spearman_denoised"].value == pytest.approx(1)
@@ -54,6 +52,39 @@ def test_cells_without_a_label_are_left_out_of_the_embedding_score():
     labeled = AnnData(obs=obs[20:])
     labeled.obsm["X_scprint2"] = prediction.obsm["X_scprint2"][20:]
     assert embedding_scores(prediction)["scib_total"] == embedding_scores(labeled)["scib_total"]
+
+
+def test_a_read_out_and_a_quarter_by_depth_are_scored_as_the_main_one_is(cells):
+    prediction = prepare_denoising(cells, DENOISE).prediction
+    full = dense_counts(prediction)
+    prediction.layers["denoised"], prediction.layers["denoised_uninflated"] = full, dense_counts(prediction, "noisy")
+    scores = denoising_scores(prediction)
+    assert scores["spearman_gain:uninflated"].value == 0
+    assert scores["spearman_gain_all:uninflated"].value == 0
+    assert all(scores[f"spearman_gain:depth_{part}"].value > 0 for part in (1, 2, 3, 4))
+    deepest = np.argsort(prediction.obs["noisy_depth"].to_numpy(), kind="stable")[-10:]
+    assert scores["spearman_gain:depth_4"].value == denoising_scores(prediction[deepest])["spearman_gain"].value
+
+
+def test_each_further_embedding_is_scored_under_its_kind():
+    rng = np.random.default_rng(0)
+    cells = make_cells(200, unknown=20)
+    prediction = AnnData(
+        obs=pd.DataFrame({"label": cells.obs["cell_type_ontology_term_id"], "batch": cells.obs["batch"]})
+    )
+    shift = 20 * (cells.obs["batch"] == "b1").to_numpy(dtype=float)[:, None]
+    prediction.obsm["X_pca"] = cells.obsm["X_pca"] + shift
+    prediction.obsm["X_scprint2"] = rng.normal(size=(200, 4))
+    prediction.obsm["X_scprint2_all"] = cells.obsm["X_pca"] + shift
+    scores = embedding_scores(prediction)
+    prediction.obsm["X_scprint2"] = prediction.obsm["X_pca"]
+    alone = embedding_scores(prediction)
+    assert "scib_classic_total:all" not in scores
+    for metric in ("scib_bio", "scib_batch", "scib_total", "bras", "cilisi", "knn_label_purity"):
+        assert scores[f"{metric}:all"] == alone[metric]
+    assert scores["scib_bio:all"].value > scores["scib_bio"].value
+    assert alone["pcr_comparison"].value == 0
+    assert scores["pcr_comparison"].value > 0.9
 
 
 def test_a_call_below_the_truth_is_right_and_one_above_is_not():

@@ -207,6 +207,21 @@ def test_a_title_only_writes_the_table_again(changed):
     assert project.plan(TARGET, "--config", *SETTINGS) == {"table1": 1, "publish_table1": 1}
 
 
+def test_a_study_is_run_on_demand_for_the_chosen_rows_and_belongs_to_no_table(project):
+    assert not {"run_study", "collect_study"} & set(project.plan())
+    settings = ["variants=base,negative_control", "seeds=1"]
+    kinds = project.plan("results/mini/studies/embedding_kinds.tsv", "--config", *settings)
+    assert (kinds["pretrain"], kinds["run_study"], kinds["collect_study"]) == (2, 2, 1)
+    beside = project.plan("results/mini/studies/open_problems.tsv", "--config", *settings)
+    baselines = yaml.safe_load((ROOT / "config/tasks.yaml").read_text())["tasks"]["embed"]["baselines"]
+    assert beside["run_study"] == 2 + len(baselines)
+
+
+def test_a_study_without_datasets_says_so(project):
+    printed = project.run("results/mini/studies/denoising_pairs.tsv", "--dry-run", succeeds=False)
+    assert "has no datasets at scale 'mini': none plays ('denoise_pair',)" in printed
+
+
 def test_trainings_resume_200_times_on_a_cluster_and_never_by_attempt():
     """A retry inside a job would train in what is left of its time."""
     slurm = yaml.safe_load((ROOT / "profiles/slurm/scale.yaml").read_text())
@@ -220,7 +235,7 @@ def test_gpu_jobs_fit_the_gpu_partition_and_no_other(tmp_path):
     partitions = yaml.safe_load((ROOT / "profiles/slurm/partitions.yaml").read_text())["partitions"]
     with_gpu = {name for name, limits in partitions.items() if limits.get("max_gpu")}
     on_gpu = {rule for rule, needs in profile["set-resources"].items() if needs.get("gpu")}
-    assert on_gpu == {"pretrain", "predict", "embed_proteins"}
+    assert on_gpu == {"pretrain", "predict", "run_study", "embed_proteins"}
     assert with_gpu
     assert with_gpu != set(partitions)
     needs = [profile["default-resources"] | needs for needs in profile["set-resources"].values()]

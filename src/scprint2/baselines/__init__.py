@@ -11,10 +11,18 @@ from anndata import AnnData
 from scprint2.baselines import annotate, denoise, embed, networks
 
 BASELINES: Mapping[str, Mapping[str, Callable[..., AnnData]]] = {
-    "denoise": {"identity": denoise.identity, "mean_profile": denoise.mean_profile, "magic": denoise.magic},
+    "denoise": {
+        "identity": denoise.identity,
+        "mean_profile": denoise.mean_profile,
+        "magic": denoise.magic,
+        "knn_smoothing": denoise.knn_smoothing,
+        "scvi_denoising": denoise.scvi_denoising,
+    },
     "embed": {
         "pca": embed.pca,
         "highly_variable_genes": embed.highly_variable_genes,
+        "harmony": embed.harmony,
+        "scvi_embedding": embed.scvi_embedding,
         "random_embedding": embed.random_embedding,
     },
     "annotate": {

@@ -113,6 +113,41 @@ def kbet_per_label(
     return float(np.mean(rates))
 
 
+def pcr_comparison(
+    before: Num[np.ndarray, "cell component"],
+    after: Num[np.ndarray, "cell dim"],
+    *,
+    batches: Shaped[np.ndarray, " cell"],
+) -> float:
+    """Which share of the variance that batches explain is gone: (before - after) / before, at least 0.
+
+    Raises
+    ------
+    ValueError
+        If there is one batch, or batches explain nothing before.
+
+    Source: Luecken et al. 2022 (principal component regression).
+    """
+    there = variance_explained(before, batches)
+    if there == 0:
+        raise ValueError("batches explain no variance before integration: there is nothing to remove")
+    return max(0.0, (there - variance_explained(after, batches)) / there)
+
+
+def variance_explained(points: Num[np.ndarray, "cell dim"], groups: Shaped[np.ndarray, " cell"]) -> float:
+    """Share of the variance that lies between groups.
+
+    It equals the R2 of a regression of each principal component on the groups, weighted by the component's variance: both
+    are the sum of squares between groups over the total one, which a rotation does not change.
+    """
+    codes, names = encode(groups, least=2)
+    points = points.astype(np.float64) - points.mean(axis=0, dtype=np.float64)
+    sums = np.zeros((len(names), points.shape[1]))
+    np.add.at(sums, codes, points)
+    between = (sums**2 / np.bincount(codes)[:, None]).sum()
+    return float(between / (points**2).sum())
+
+
 def acceptance_rate(neighbors: Neighbors, batches: Int[np.ndarray, " cell"], *, alpha: float) -> float:
     """Share of cells whose neighbors pass the chi-squared test for the batch composition of all cells.
 

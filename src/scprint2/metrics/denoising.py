@@ -7,6 +7,8 @@ from scipy.stats import rankdata
 
 from scprint2.metrics.score import Score, attempt, combine, mean
 
+DEPTH_PARTS = 4  # quarters of the cells, from the shallowest to the deepest
+
 Matrix = Num[np.ndarray, "cell gene"] | spmatrix | sparray
 
 
@@ -45,6 +47,25 @@ def score_denoising(
     scores |= _gain(everything, truth="full", suffix="_all")
     if true_mean is not None:
         scores |= _gain(everything, truth="true_mean", suffix="_true_mean")
+    return scores
+
+
+def score_by_depth(
+    full: Matrix, *, noisy: Matrix, denoised: Matrix, depth: Num[np.ndarray, " cell"]
+) -> dict[str, Score]:
+    """Give the main score once more for each quarter of the cells by depth: `spearman_gain:depth_1` (shallowest) to `_4`.
+
+    Parameters
+    ----------
+    depth
+        Counts of each cell after the noise, all genes. Cells of equal depth are split in their order.
+    """
+    dense = {"full": _to_dense(full), "noisy": _to_dense(noisy), "denoised": _to_dense(denoised)}
+    scores = {}
+    for number, cells in enumerate(np.array_split(np.argsort(depth, kind="stable"), DEPTH_PARTS), start=1):
+        expressed = dense["full"][cells] != 0
+        pooled = {name: matrix[cells][expressed] for name, matrix in dense.items()}
+        scores[f"spearman_gain:depth_{number}"] = _gain(pooled, truth="full", suffix="")["spearman_gain"]
     return scores
 
 

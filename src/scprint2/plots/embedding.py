@@ -16,6 +16,7 @@ CAPTION = (
     "A t-SNE is a picture, not evidence: distances, sizes and gaps in it mean little. Read the scores; "
     "the same method would also draw islands for cells that do not differ."
 )
+PARTS = {"bio": ("#4477aa", "o"), "batch": ("#ccbb44", "s"), "total": ("#222222", "D")}
 MOST_POINTS = 5000
 MOST_COLORS = 20  # more cannot be told apart; the smaller groups are drawn in gray and counted in the legend
 
@@ -107,6 +108,32 @@ def integration_table(
     axis.spines[:].set_visible(False)
     figure.suptitle(title, x=0.01, y=0.98, ha="left", fontweight="bold", fontsize=10)
     figure.subplots_adjust(left=1.3 / size[0], right=0.99, bottom=0.04, top=1 - 1.5 / size[1])
+    return figure
+
+
+def kinds_figure(tables: Mapping[str, pd.DataFrame], *, title: str) -> Figure:
+    """Draw the bio part, the batch part and the total of each kind of embedding, one panel per dataset.
+
+    Parameters
+    ----------
+    tables
+        Dataset to its scores in percent: rows are kinds, columns `bio`, `batch` and `total`; NaN where one failed.
+    """
+    rows = max(map(len, tables.values()))
+    figure, axes = plt.subplots(
+        1, len(tables), figsize=(4.9 * len(tables), 1.5 + 0.3 * rows), squeeze=False, layout="constrained", sharex=True
+    )
+    for axis, (dataset, table) in zip(axes[0], tables.items(), strict=True):
+        places = np.arange(len(table))
+        for part, (color, marker) in PARTS.items():
+            axis.scatter(table[part], places, color=color, marker=marker, s=42, label=part, zorder=3)
+        axis.set_yticks(places, [str(kind).replace("_", " ") for kind in table.index])
+        axis.set(xlim=(0, 100), ylim=(len(table) - 0.5, -0.5), xlabel="percent")
+        axis.set_title(dataset, loc="left", fontsize=10)
+        axis.grid(axis="y", color="0.9")
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0][-1].legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=8)
+    figure.suptitle(title, x=0.01, ha="left", fontweight="bold", fontsize=10)
     return figure
 
 

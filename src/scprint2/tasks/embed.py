@@ -1,7 +1,5 @@
 """Cell embeddings for the integration benchmark."""
 
-from typing import Literal
-
 import numpy as np
 import pandas as pd
 import torch
@@ -14,63 +12,82 @@ from scprint2.config.node import Node
 from scprint2.data.batch import CellBatch
 from scprint2.model.outputs import CellOutput
 from scprint2.tasks.inference import Reader, run
-from scprint2.tasks.layout import TERM
+from scprint2.tasks.layout import BEFORE, EMBEDDING, TERM
 from scprint2.tasks.selection import draw_cells
 from scprint2.training.checkpoint import PretrainedModel
+
+FREE = "free"  # the unsupervised embedding, the last one of a cell
 
 
 class EmbedSettings(Node):
     """How to embed: cells at most, genes in context, and which of a cell's embeddings.
 
-    `token` is `cell_type` (that class' embedding, the paper's figure 4d) or `mean` (over all classes and the free one).
+    The first of `kinds` is Table 1's; the others are scored beside it. A kind is the name of a class (`cell_type` is the paper's,
+    figure 4d), `free` (the unsupervised one), `all` (all of them side by side), `mean` (their mean), or `each`, which stands for
+    every class of the model and the free one.
     """
 
     batch_size: int = Field(ge=1)
     cells: int = Field(ge=2)
     max_genes: int = Field(ge=1)
-    token: Literal["cell_type", "mean"]
+    kinds: tuple[str, ...] = Field(min_length=1)
 
 
 def prepare_embedding(adata: AnnData, settings: EmbedSettings) -> AnnData:
-    """Return the cells to embed: their counts, their batch and their label."""
+    """Return the cells to embed: their batch, their label, and their principal components before any integration."""
     chosen = adata[draw_cells(adata, settings.cells)]
     columns = {"batch": chosen.obs["batch"], "label": chosen.obs[TERM]}
-    return AnnData(obs=pd.DataFrame(columns, index=chosen.obs_names).astype(str).astype("category"))
+    prediction = AnnData(obs=pd.DataFrame(columns, index=chosen.obs_names).astype(str).astype("category"))
+    if BEFORE in chosen.obsm:
+        prediction.obsm[BEFORE] = np.asarray(chosen.obsm[BEFORE], dtype=np.float32)
+    return prediction
 
 
 def predict_embedding(pretrained: PretrainedModel, adata: AnnData, *, settings: EmbedSettings, seed: int) -> AnnData:
-    """Embed cells into `obsm["X_scprint2"]`.
+    """Embed cells: the first kind, named in `uns["kind"]`, into `obsm["X_scprint2"]`, others into `obsm["X_scprint2_<kind>"]`.
 
     The forward pass is deterministic; `seed` is here because baselines need one.
     """
     prediction = prepare_embedding(adata, settings)
     reader = Reader(pretrained, adata, rows=adata.obs_names.get_indexer(prediction.obs_names))
-    classes = pretrained.labels.classes
 
-    def embed(batch: CellBatch) -> Float[Tensor, "cell dim"]:
+    def embed(batch: CellBatch) -> Float[Tensor, "cell token dim"]:
         output: CellOutput = pretrained.model(batch)
-        return pool_tokens(output.cell_embeddings.float(), classes=classes, token=settings.token)
+        return output.cell_embeddings.float()
 
     selector = reader.top_expressed(settings.max_genes)
     parts = [part for _, part in run(reader, embed, selector=selector, batch_size=settings.batch_size)]
-    prediction.obsm["X_scprint2"] = torch.cat(parts).cpu().numpy().astype(np.float32)
+    tokens, classes = torch.cat(parts).cpu(), pretrained.labels.classes
+    prediction.uns["kind"] = list_kinds(settings.kinds, classes=classes)[0]
+    for number, kind in enumerate(list_kinds(settings.kinds, classes=classes)):
+        name = f"{EMBEDDING}_{kind}" if number else EMBEDDING
+        prediction.obsm[name] = pool_tokens(tokens, classes=classes, kind=kind).numpy().astype(np.float32)
     return prediction
 
 
+def list_kinds(kinds: tuple[str, ...], *, classes: tuple[str, ...]) -> list[str]:
+    """Return each kind once, in order, with every class and the free embedding in the place of `each`."""
+    named = [name for kind in kinds for name in ((*classes, FREE) if kind == "each" else (kind,))]
+    return list(dict.fromkeys(named))
+
+
 def pool_tokens(
-    tokens: Float[Tensor, "cell token dim"], *, classes: tuple[str, ...], token: str
-) -> Float[Tensor, "cell dim"]:
-    """Choose or average a cell's embeddings.
+    tokens: Float[Tensor, "cell token dim"], *, classes: tuple[str, ...], kind: str
+) -> Float[Tensor, "cell width"]:
+    """Make one kind of embedding from those of all classes and the free one, which comes last.
 
     Raises
     ------
     ValueError
         If the model has no embedding of that name.
     """
-    if token == "mean":
+    if kind == "all":
+        return tokens.flatten(1)
+    if kind == "mean":
         return tokens.mean(dim=1)
-    if token not in classes:
+    names = (*classes, FREE)
+    if kind not in names:
         raise ValueError(
-            f"the model has no embedding for {token!r}; known: {['mean', *classes]}. Change `token` of the task"
+            f"the model has no embedding for {kind!r}; known: {['all', 'each', 'mean', *names]}. Change `kinds` of the task"
         )
-    return tokens[:, classes.index(token)]
+    return tokens[:, names.index(kind)]

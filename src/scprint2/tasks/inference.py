@@ -117,7 +117,22 @@ class Reader:
 def run(
     reader: Reader, step: Callable[[CellBatch], Result], *, selector: Selector, batch_size: int
 ) -> Iterator[tuple[Int[np.ndarray, " cell"], Result]]:
-    """Yield (rows, what `step` returns for their batch) in order; a batch that memory does not hold is run in halves.
+    """Yield (rows, what `step` returns for their batch) in order; see `run_rows`."""
+
+    def without_rows(rows: Int[np.ndarray, " cell"], batch: CellBatch) -> Result:
+        return step(batch)
+
+    return run_rows(reader, without_rows, selector=selector, batch_size=batch_size)
+
+
+def run_rows(
+    reader: Reader,
+    step: Callable[[Int[np.ndarray, " cell"], CellBatch], Result],
+    *,
+    selector: Selector,
+    batch_size: int,
+) -> Iterator[tuple[Int[np.ndarray, " cell"], Result]]:
+    """Yield (rows, what `step` returns for them and their batch) in order; a batch that memory does not hold is run in halves.
 
     No gradients; on a GPU under bf16 autocast. `step` must not change anything when it runs out of memory.
 
@@ -131,7 +146,7 @@ def run(
         rows = reader.rows[start : start + size]
         try:
             with torch.inference_mode(), inference_numerics(reader.device).context():
-                result = step(reader.batch(rows, selector))
+                result = step(rows, reader.batch(rows, selector))
         except torch.OutOfMemoryError:
             if size // 2 < max(batch_size // SMALLEST_SHARE, 1):
                 raise

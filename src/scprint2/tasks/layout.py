@@ -14,6 +14,9 @@ from scprint2.tasks.selection import dense
 TERM = "cell_type_ontology_term_id"
 UNKNOWN = "unknown"
 TRUE_MEAN = "true_mean"
+DENOISED, UNINFLATED = "denoised", "denoised_uninflated"  # layers: with and without the zero probability
+EMBEDDING = "X_scprint2"  # obsm: the embedding that Table 1 scores; others carry their kind behind it
+BEFORE = "X_pca"  # obsm: principal components before integration
 ALL_CELLS = "all"
 SEEN = "seen"  # obs column: the cell, its dataset or its donor was trained on
 

@@ -85,8 +85,26 @@ def score_table(scored: Iterable[Scored]) -> pd.DataFrame:
 
 def value_table(scored: Iterable[Scored]) -> pd.DataFrame:
     """Lay out the values with datasets as rows and metrics as columns, NaN where one failed or was not computed."""
-    table = pd.DataFrame({one.dataset: one.values for one in scored}).T
-    return table.reindex(columns=pd.Index([*BIO, *BATCH, *BESIDE, *TOTALS]))
+    return pd.DataFrame({one.dataset: one.values for one in scored}).T
+
+
+def integration_values(scored: Iterable[Scored]) -> pd.DataFrame:
+    """Lay out what the table of an integration benchmark shows, of the first kind of embedding."""
+    return value_table(scored).reindex(columns=pd.Index([*BIO, *BATCH, *BESIDE, *TOTALS]))
+
+
+def kind_tables(scored: Iterable[Scored]) -> dict[str, pd.DataFrame]:
+    """Return dataset to the parts of scIB's total (columns) of each kind of embedding (rows), Table 1's first."""
+    tables = {}
+    for one in scored:
+        first = str(one.prediction.uns.get("kind", "embedding"))  # a baseline has but one
+        rows: dict[str, dict[str, float]] = {first: {}}
+        for metric, value in one.values.items():
+            name, _, kind = str(metric).partition(":")
+            if name in ("scib_bio", "scib_batch", "scib_total"):
+                rows.setdefault(kind or first, {})[name.removeprefix("scib_")] = value
+        tables[one.dataset] = pd.DataFrame(rows).T
+    return tables
 
 
 def failures(scored: Iterable[Scored]) -> pd.DataFrame:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,11 +12,11 @@ from anndata import AnnData
 
 from scprint2.files import atomic_path
 from scprint2.metrics.annotation import score_annotation
-from scprint2.metrics.denoising import score_denoising
-from scprint2.metrics.embedding import score_embedding
+from scprint2.metrics.denoising import score_by_depth, score_denoising
+from scprint2.metrics.embedding import score_embedding, summarize_embedding
 from scprint2.metrics.networks import match_edges, score_network
 from scprint2.metrics.score import Score, average_scores, failed
-from scprint2.tasks.layout import SEEN, TERM, TRUE_MEAN, UNKNOWN, read_networks
+from scprint2.tasks.layout import BEFORE, DENOISED, EMBEDDING, SEEN, TERM, TRUE_MEAN, UNINFLATED, UNKNOWN, read_networks
 from scprint2.tasks.predictions import about, read_prediction
 from scprint2.tasks.selection import dense, dense_counts
 
@@ -47,24 +48,33 @@ class ScoreRow:
 
 
 def denoising_scores(prediction: AnnData) -> dict[str, Score]:
-    """Score restored counts."""
-    return score_denoising(
-        dense_counts(prediction),
-        noisy=dense_counts(prediction, "noisy"),
-        denoised=dense_counts(prediction, "denoised"),
-        true_mean=dense_counts(prediction, TRUE_MEAN) if TRUE_MEAN in prediction.layers else None,
-    )
+    """Score restored counts, their quarters by depth, and the means without zero probability where a model gives them."""
+    full, noisy = dense_counts(prediction), dense_counts(prediction, "noisy")
+    denoised = dense_counts(prediction, DENOISED)
+    true_mean = dense_counts(prediction, TRUE_MEAN) if TRUE_MEAN in prediction.layers else None
+    scores = score_denoising(full, noisy=noisy, denoised=denoised, true_mean=true_mean)
+    depth = prediction.obs["noisy_depth"].to_numpy(dtype=float)
+    scores |= score_by_depth(full, noisy=noisy, denoised=denoised, depth=depth)
+    if UNINFLATED in prediction.layers:
+        means = score_denoising(full, noisy=noisy, denoised=dense_counts(prediction, UNINFLATED), true_mean=true_mean)
+        scores |= {f"{name}:uninflated": score for name, score in means.items() if name.startswith("spearman_gain")}
+    return scores
 
 
 def embedding_scores(prediction: AnnData) -> dict[str, Score]:
-    """Score an embedding on the cells whose type is known."""
+    """Score embeddings on the cells whose type is known; those that are not the first kind carry their kind behind a colon."""
     known = (prediction.obs["label"] != UNKNOWN).to_numpy()
-    return score_embedding(
-        np.asarray(prediction.obsm["X_scprint2"])[known],
-        labels=prediction.obs["label"].astype(str).to_numpy()[known],
-        batches=prediction.obs["batch"].astype(str).to_numpy()[known],
-        limit_seconds=METRIC_SECONDS,
-    )
+    groups: dict[str, Any] = {
+        "labels": prediction.obs["label"].astype(str).to_numpy()[known],
+        "batches": prediction.obs["batch"].astype(str).to_numpy()[known],
+        "limit_seconds": METRIC_SECONDS,
+    }
+    before = np.asarray(prediction.obsm[BEFORE])[known] if BEFORE in prediction.obsm else None
+    scores = score_embedding(np.asarray(prediction.obsm[EMBEDDING])[known], before=before, **groups)
+    for name in [name for name in prediction.obsm if name.startswith(f"{EMBEDDING}_")]:
+        summary = summarize_embedding(np.asarray(prediction.obsm[name])[known], **groups)
+        scores |= {f"{metric}:{name.removeprefix(f'{EMBEDDING}_')}": score for metric, score in summary.items()}
+    return scores
 
 
 def annotation_scores(prediction: AnnData) -> dict[str, Score]:
