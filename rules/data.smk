@@ -240,15 +240,17 @@ rule process_chunk:
 
 rule build_truth:
     input:
-        truth=dataset_truth,
-        genes=gene_table,
+        truth="resources/{scale}/truth/{truth}.tsv.gz",
+        genes="results/{scale}/genes/{organism}.tsv",
     output:
-        "results/{scale}/truth/{dataset}.tsv",
+        "results/{scale}/truth/{organism}/{truth}.tsv",
     log:
-        "results/{scale}/logs/build_truth/{dataset}.log",
+        "results/{scale}/logs/build_truth/{organism}/{truth}.log",
     conda:
         "../envs/scprint2.yaml"
     params:
-        organism=dataset_organism,
+        organism=lookup(
+            dpath="{organism}", within={organism_name(o): o for o in ORGANISMS}
+        ),
     script:
         "../workflow/scripts/build_truth.py"

@@ -140,11 +140,19 @@ def dataset_sha256(wildcards):
     return DATASETS[wildcards.dataset].sha256
 
 
-def dataset_truth(wildcards):
-    """The network truth of a dataset, before its genes are mapped."""
-    return (
-        f"resources/{wildcards.scale}/truth/{DATASETS[wildcards.dataset].truth}.tsv.gz"
-    )
+def truth_path(dataset, truth):
+    """A known network, its genes mapped to those of a dataset's organism."""
+    organism = organism_name(DATASETS[dataset].organism)
+    return f"results/{config['scale']}/truth/{organism}/{truth}.tsv"
+
+
+def compared_truths():
+    """The known networks of the test sets of each organism."""
+    found = {}
+    for dataset in TEST_DATASETS:
+        organism = organism_name(DATASETS[dataset].organism)
+        found.setdefault(organism, []).extend(known_networks(dataset))
+    return {name: list(dict.fromkeys(truths)) for name, truths in found.items()}
 
 
 def source_origin(wildcards):

@@ -54,30 +54,25 @@ def jobs_of(row):
     return [job for job in JOBS if row in EXPERIMENTS or job.task == BASELINES[row][0]]
 
 
-def with_truth(jobs):
-    """The jobs that are scored against a known network."""
-    return [
-        job for job in jobs if job.task == "networks" and DATASETS[job.dataset].truth
-    ]
+def job_truths(job):
+    """The known networks that a job is scored against, name to file."""
+    names = known_networks(job.dataset) if job.task == "networks" else []
+    return {name: truth_path(job.dataset, name) for name in names}
 
 
 def job_files(jobs):
     """The processed datasets and the known networks that some jobs read."""
     cells = job_paths("results/{scale}/datasets/{dataset}/cells.h5ad", jobs)
-    truths = job_paths("results/{scale}/truth/{dataset}.tsv", with_truth(jobs))
-    return list(dict.fromkeys(cells + truths))
+    known = [path for job in jobs for path in job_truths(job).values()]
+    return list(dict.fromkeys(cells + known))
 
 
 def job_text(jobs):
     """What `scprint2 predict` is to do, every setting by value."""
     plan = []
     for job in jobs:
-        cells, *truth = (
-            path.format(scale=config["scale"]) for path in job_files([job])
-        )
-        plan.append(
-            job.to_json() | {"cells": cells, "truth": truth[0] if truth else None}
-        )
+        cells, *_ = (path.format(scale=config["scale"]) for path in job_files([job]))
+        plan.append(job.to_json() | {"cells": cells, "truths": job_truths(job)})
     return json.dumps(plan)
 
 

@@ -1,9 +1,11 @@
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import sparse
 from scipy.spatial.distance import cdist
+from scipy.stats import spearmanr
 from sklearn.decomposition import PCA
 
 from scprint2.baselines import BASELINES
@@ -11,6 +13,7 @@ from scprint2.baselines.smoothing import smooth_neighbors
 from scprint2.baselines.training_cells import TrainingCells, labeled_cells
 from scprint2.tasks.annotate import AnnotateSettings
 from scprint2.tasks.embed import EmbedSettings
+from scprint2.tasks.layout import lay_out_truths
 from scprint2.tasks.networks import NetworkSettings
 from scprint2.tasks.predict import Method, PredictionJob, predict
 from scprint2.tasks.scores import (
@@ -29,7 +32,14 @@ DENOISE = example.DENOISE.model_copy(update={"cells": 60, "genes": 40})
 EMBED = EmbedSettings(batch_size=16, cells=50, max_genes=20, kinds=("cell_type",))
 ANNOTATE = AnnotateSettings(batch_size=16, cells=1000, max_genes=20)
 NETWORKS = NetworkSettings(
-    batch_size=16, genes=50, cells=60, minimum_cells=5, groups="none", regulator="query", methods=("mean_queries_keys",)
+    batch_size=16,
+    genes=50,
+    cells=60,
+    minimum_cells=5,
+    groups="none",
+    regulator="query",
+    methods=("mean_queries_keys",),
+    trees=5,
 )
 SETTINGS = {"denoise": DENOISE, "embed": EMBED, "annotate": ANNOTATE, "networks": NETWORKS}
 OPTIONAL = {"harmony": "harmonypy", "magic": "magic", "scvi_denoising": "scvi", "scvi_embedding": "scvi"}
@@ -48,9 +58,12 @@ def test_a_baseline_writes_what_its_task_scores(task, name, cells, train, tmp_pa
     if task == "embed":
         cells = make_cells(300, seed=0)
     cells.write_h5ad(tmp_path / "cells.h5ad")
-    (tmp_path / "truth.tsv").write_text("regulator\ttarget\nENSG00000\tENSG00002\nENSG00010\tENSG00003\n")
+    edges = [f"ENSG{i:05d}\tENSG{j:05d}" for i, j in [(0, 2), (10, 3), (10, 4), (20, 5), (0, 6)]]
+    (tmp_path / "truth.tsv").write_text("\n".join(["regulator\ttarget", *edges]) + "\n")
     settings = SETTINGS[task].model_dump() | ({"cells": 300} if task == "embed" else {})
-    job = PredictionJob(task, "role", "set", settings, str(tmp_path / "cells.h5ad"), str(tmp_path / "truth.tsv"))
+    job = PredictionJob(
+        task, "role", "set", settings, str(tmp_path / "cells.h5ad"), {"net": str(tmp_path / "truth.tsv")}
+    )
     (path,) = predict(Method(name, train, {task: BASELINES[task][name]}), [job], out=tmp_path, seed=0)
     _, scores = score_prediction(path)
     failed = {metric: score.reason for metric, score in scores.items() if score.status != "ok"}
@@ -209,6 +222,41 @@ def test_pearson_is_numpys(cells, train):
     np.testing.assert_allclose(prediction.varp["GRN"], np.abs(np.corrcoef(expression.T)), atol=1e-5)
 
 
+def test_spearman_is_scipys(cells, train):
+    prediction = BASELINES["networks"]["spearman"](train, cells, settings=NETWORKS, seed=0)
+    expression = log_normalize(dense_counts(cells[:, prediction.var_names]))
+    theirs = np.asarray(spearmanr(expression).statistic)
+    np.testing.assert_allclose(prediction.varp["GRN"], np.abs(theirs), atol=1e-5)
+
+
+def test_random_trees_find_the_one_gene_that_drives_another(train):
+    cells = make_cells(60)
+    counts = np.random.default_rng(0).poisson(200, size=cells.shape)
+    driver = np.random.default_rng(1).permutation(60)
+    counts[:, 3], counts[:, 7] = driver, 2 * driver
+    counts[:, 11] = 0
+    counts[0, 11] = 1
+    cells.X = sparse.csr_matrix(counts.astype(np.int32))
+    grn = BASELINES["networks"]["genie3"](train, cells, settings=NETWORKS, seed=0).varp["GRN"]
+    assert grn[:, 7].argmax() == 3
+    assert grn[:, 3].argmax() == 7
+    assert (np.diag(grn) == 0).all()
+    np.testing.assert_allclose(grn.sum(axis=0), 1, rtol=1e-5)
+
+
+def test_priors_know_the_expression_or_the_kind_of_a_gene_and_nothing_else(cells, train):
+    networks = {
+        name: BASELINES["networks"][name](train, cells, settings=NETWORKS, seed=0)
+        for name in ("expression_prior", "regulator_prior")
+    }
+    expression = networks["expression_prior"]
+    level = log_normalize(dense_counts(cells[:, expression.var_names])).mean(axis=0)
+    np.testing.assert_allclose(expression.varp["GRN"], level[:, None] * level, rtol=1e-5)
+    regulators = networks["regulator_prior"]
+    is_tf = train.genes.frame.set_index("gene_id")["is_tf"][regulators.var_names].to_numpy()
+    np.testing.assert_array_equal(regulators.varp["GRN"], np.broadcast_to(is_tf[:, None], (50, 50)))
+
+
 def test_random_regulators_are_transcription_factors(cells, train):
     prediction = BASELINES["networks"]["random_regulators"](train, cells, settings=NETWORKS, seed=0)
     regulates = prediction.varp["GRN"].any(axis=1)
@@ -219,13 +267,12 @@ def test_random_regulators_are_transcription_factors(cells, train):
 def test_random_regulators_score_like_chance(train):
     cells = make_cells(60)
     rng = np.random.default_rng(0)
-    import pandas as pd
-
     values = []
     for seed in range(30):
         prediction = BASELINES["networks"]["random_regulators"](train, cells, settings=NETWORKS, seed=seed)
         factors = prediction.var_names[prediction.varp["GRN"].any(axis=1)]
         pairs = [(f, t) for f in factors for t in rng.choice(prediction.var_names, 8, replace=False) if f != t]
-        prediction.uns["truth"] = pd.DataFrame(pairs, columns=["regulator", "target"])
+        table = pd.DataFrame(pairs, columns=["regulator", "target"])
+        prediction.uns["truth"] = lay_out_truths({"net": table}, genes=prediction.var_names)
         values.append(network_scores(prediction)["auprc"].value)
     assert abs(np.mean(values)) < 0.03

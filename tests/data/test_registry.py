@@ -45,7 +45,7 @@ def test_a_dataset_survives_the_way_through_text():
         ("r",),
         "hash>=0.9",
         ("lung",),
-        "t",
+        ("t", "u"),
         "b" * 32,
     )
     assert Dataset.from_row(dataset.to_row()) == dataset
@@ -64,6 +64,7 @@ def test_a_dataset_survives_the_way_through_text():
         ("hash<0.9", "hash<9", "subset"),
         ("hash<0.9", "split", "subset"),
         ("some_truth", "../truth", "truth"),
+        ("some_truth", "one two one", "each once"),
         ("\t12\t", "\t12\t\t", "fields"),
     ],
 )

@@ -11,9 +11,11 @@ from scprint2.metrics.annotation import score_annotation
 from scprint2.metrics.denoising import score_denoising
 from scprint2.metrics.embedding import TOTALS, score_embedding
 from scprint2.metrics.networks import score_network
+from scprint2.metrics.shuffles import shuffle_truth
 from tests.metrics.example import make_example
 
 CARDS = yaml.safe_load((Path(__file__).parents[2] / "config" / "metrics.yaml").read_text())
+EDGES = np.array([[0, 1], [2, 3], [2, 5], [7, 1], [7, 9]])
 CASES = [(task, metric) for task, cards in CARDS.items() for metric in cards]
 
 
@@ -32,7 +34,7 @@ def compute_all() -> dict[str, dict]:
             example.embedding, before=example.embedding, labels=example.labels, batches=example.batches
         ),
         "annotate": score_annotation(terms, rng.permutation(terms), ancestors={}),
-        "networks": score_network(rng.random((20, 20)), np.array([[0, 1], [2, 3], [2, 5]])),
+        "networks": score_network(rng.random((20, 20)), EDGES, shuffled=shuffle_truth(EDGES, genes=20)),
     }
 
 

@@ -46,6 +46,8 @@ def test_the_odds_ratio_of_a_small_network_is_the_one_by_hand():
     assert value(scores, edges, "odds_ratio") == 1  # one of each kind
     assert value(scores, edges, "prevalence") == 0.5
     assert value(scores, edges, "average_precision") == pytest.approx((1 + 2 / 4) / 2)
+    assert value(scores, edges, "average_precision_gain") == pytest.approx(0.75 / 0.5)
+    assert value(scores, edges, "precision_gain") == 1  # one of the two best is true, as is every second edge
     # Precision 1 up to recall 0.5; then from 1/3 (after the fourth-best edge) to the last edge, which is never predicted.
     assert value(scores, edges, "auprc") == pytest.approx(0.5 * (1 - 0.5))
 
@@ -90,6 +92,7 @@ def test_a_perfect_network_has_finite_scores_and_they_are_the_highest():
     assert odds_ratio(ranking) == pytest.approx((positives + 0.5) * (ranking.edges - positives + 0.5) / 0.25)
     assert area_above_prevalence(ranking) == pytest.approx(1 - ranking.prevalence)
     assert value(scores, edges, "average_precision") == pytest.approx(1)
+    assert value(scores, edges, "average_precision_gain") == pytest.approx(1 / ranking.prevalence)
 
 
 def test_the_odds_ratio_rises_steadily_with_the_expected_hits_and_is_the_plain_one_between_the_ends():
@@ -123,6 +126,7 @@ def test_constant_scores_are_at_chance_whatever_the_order_of_the_genes():
     assert value(constant, edges, "precision_gain") == pytest.approx(1)
     assert value(constant, edges, "auprc") == 0
     assert value(constant, edges, "average_precision") == pytest.approx(value(constant, edges, "prevalence"))
+    assert value(constant, edges, "average_precision_gain") == pytest.approx(1)
 
 
 def test_ties_count_by_their_expected_value():

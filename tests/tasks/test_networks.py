@@ -1,24 +1,38 @@
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
+from scprint2.baselines import BASELINES
+from scprint2.baselines.training_cells import TrainingCells
 from scprint2.tasks.inference import Reader
-from scprint2.tasks.layout import Group, Network, lay_out, read_networks
+from scprint2.tasks.layout import Group, Network, lay_out, lay_out_truths, read_networks
 from scprint2.tasks.networks import (
     NetworkSettings,
     attention,
+    blocks,
     mean_attention,
     mean_queries_keys,
     pack_expressed,
     predict_networks,
     prepare_groups,
 )
+from scprint2.tasks.scores import network_scores
 from scprint2.tasks.selection import dense_counts
+from tests.helpers import make_genes, make_labels
 from tests.tasks.example import B_CELL, CD4
 
 
 def settings(**changes):
-    values = {"batch_size": 16, "genes": 20, "cells": 12, "minimum_cells": 5, "groups": "none", "regulator": "query"}
+    values = {
+        "batch_size": 16,
+        "genes": 20,
+        "cells": 12,
+        "minimum_cells": 5,
+        "groups": "none",
+        "regulator": "query",
+        "trees": 3,
+    }
     return NetworkSettings.model_validate(values | {"methods": ["mean_queries_keys", "mean_attention"]} | changes)
 
 
@@ -63,6 +77,27 @@ def test_equation_27_averages_over_the_cells_that_express_both_genes(pretrained,
         seen[np.ix_(expressed, expressed)] += 1
     assert (seen == 0).any()
     np.testing.assert_allclose(result.numpy(), total / np.maximum(seen, 1), rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("method", [mean_queries_keys, mean_attention])
+@pytest.mark.parametrize("pairs", [1, 150, 5000])
+def test_networks_do_not_depend_on_how_many_pairs_of_genes_are_held_at_a_time(
+    pretrained, cells, method, pairs, monkeypatch
+):
+    reader, genes = Reader(pretrained, cells, rows=np.arange(10)), cells.var_names[5:25]
+    whole = method(reader, genes, batch_size=64)
+    monkeypatch.setattr("scprint2.tasks.networks.MOST_PAIRS", pairs)
+    np.testing.assert_allclose(method(reader, genes, batch_size=64).numpy(), whole.numpy(), rtol=1e-5, atol=1e-8)
+
+
+def test_blocks_cover_every_cell_and_row_once(monkeypatch):
+    for most in (1, 70, 200, 10_000):
+        monkeypatch.setattr("scprint2.tasks.networks.MOST_PAIRS", most)
+        seen = np.zeros((5, 7), dtype=int)
+        for cells, rows in blocks(5, heads=2, genes=7):
+            seen[cells, rows] += 1
+            assert np.zeros((5, 7))[cells, rows].size * 2 * 7 <= max(most, 2 * 7)
+        assert (seen == 1).all()
 
 
 def test_packing_moves_expressed_genes_to_the_front_in_order(pretrained, cells):
@@ -120,3 +155,20 @@ def test_one_group_is_plain_grn(pretrained, cells):
     assert set(prediction.varp) == {"GRN", "GRN_mean_attention"}
     assert prediction.varp["GRN"].shape == (20, 20)
     np.testing.assert_allclose(prediction.varp["GRN"].sum(1), 1, rtol=1e-4)
+
+
+def test_all_networks_of_a_dataset_are_scored_over_the_same_edges(cells, pretrained):
+    train = TrainingCells(make_genes(), make_labels(), ())
+    truth = pd.DataFrame([(f"ENSG{i:05d}", f"ENSG{j:05d}") for i in (0, 10, 20) for j in (1, 2, 40, 49)])
+    truth.columns = ["regulator", "target"]
+    made = {
+        name: method(train, cells, settings=settings(genes=30), seed=0)
+        for name, method in BASELINES["networks"].items()
+    }
+    made["model"] = predict_networks(pretrained, cells, settings=settings(genes=30), seed=0)
+    found = set()
+    for prediction in made.values():
+        prediction.uns["truth"] = lay_out_truths({"net": truth}, genes=prediction.var_names)
+        scores = network_scores(prediction)
+        found.add((tuple(prediction.var_names), scores["prevalence"].value, scores["shuffled_kept"].value))
+    assert len(found) == 1

@@ -7,13 +7,14 @@ from typer.testing import CliRunner
 
 from scprint2.cli import app
 from scprint2.tasks import predict as module
+from scprint2.tasks.layout import read_truths
 from scprint2.tasks.predict import MODEL_TASKS, Method, PredictionJob, load_method, predict
 from scprint2.tasks.predictions import about, read_prediction
 from tests.tasks.example import make_cells
 
 EMBED = {"batch_size": 16, "cells": 30, "max_genes": 20, "kinds": ["mean"]}
 NETWORK = {
-    "batch_size": 16, "genes": 20, "cells": 12, "minimum_cells": 5, "groups": "none", "regulator": "key",
+    "batch_size": 16, "genes": 20, "cells": 12, "minimum_cells": 5, "groups": "none", "regulator": "key", "trees": 3,
     "methods": ["mean_queries_keys"],
 }  # fmt: skip
 
@@ -28,13 +29,15 @@ def test_every_job_is_written_where_the_workflow_looks_for_it(pretrained, path, 
     (tmp_path / "truth.tsv").write_text("regulator\ttarget\tweight\nENSG00001\tENSG00002\t1\n")
     jobs = [
         PredictionJob("embed", "lung", "one", EMBED, path),
-        PredictionJob("networks", "gwps", "two", NETWORK, path, truth=str(tmp_path / "truth.tsv")),
+        PredictionJob(
+            "networks", "gwps", "two", {**NETWORK, "genes": 50}, path, truths={"net": str(tmp_path / "truth.tsv")}
+        ),
     ]
     written = predict(Method("base", pretrained, MODEL_TASKS), jobs, out=tmp_path / "out", seed=4)
     assert written == [tmp_path / "out" / "embed" / "one.h5ad", tmp_path / "out" / "networks" / "two.h5ad"]
     told = about(read_prediction(written[0]))
     assert (told["dataset"], told["role"], told["seed"], told["settings"]) == ("one", "lung", 4, EMBED)
-    assert read_prediction(written[1]).uns["truth"].to_numpy().tolist() == [["ENSG00001", "ENSG00002"]]
+    assert read_truths(read_prediction(written[1]))["net"].to_numpy().tolist() == [["ENSG00001", "ENSG00002"]]
 
 
 def test_what_a_method_cannot_do_is_written_with_its_reason_and_the_rest_goes_on(pretrained, path, tmp_path):
@@ -86,7 +89,7 @@ def test_a_method_must_be_named_well(baseline, message):
 
 def test_the_command_line_takes_jobs_as_text(pretrained, path, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "load_model", lambda folder, device: pretrained)
-    job = {"task": "embed", "role": "lung", "dataset": "b", "settings": EMBED, "cells": path, "truth": None}
+    job = {"task": "embed", "role": "lung", "dataset": "b", "settings": EMBED, "cells": path, "truths": {}}
     arguments = [
         "predict",
         "--model",

@@ -22,7 +22,7 @@ SETTINGS = {
     "annotate": {"batch_size": 64, "cells": 60, "max_genes": 30},
     "networks": {
         "batch_size": 16, "genes": 20, "cells": 12, "minimum_cells": 5, "groups": "cell_type", "regulator": "query",
-        "methods": ["mean_queries_keys", "mean_attention"],
+        "trees": 3, "methods": ["mean_queries_keys", "mean_attention"],
     },
 }  # fmt: skip
 NOTEBOOKS = ROOT / "workflow" / "notebooks"
@@ -35,7 +35,9 @@ def jobs(folder, tasks=tuple(SETTINGS)):
     (folder / "truth.tsv").write_text("\n".join(lines) + "\n")
     cells, truth = str(folder / "cells.h5ad"), str(folder / "truth.tsv")
     return [
-        PredictionJob(task, "role", "set", SETTINGS[task], cells, truth if task == "networks" else None)
+        PredictionJob(
+            task, "role", "set", SETTINGS[task], cells, {"net": truth, "other": truth} if task == "networks" else {}
+        )
         for task in tasks
     ]
 

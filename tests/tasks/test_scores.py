@@ -5,7 +5,7 @@ from anndata import AnnData
 
 from scprint2.tasks.annotate import annotation
 from scprint2.tasks.denoise import prepare_denoising
-from scprint2.tasks.layout import Group, Network, lay_out
+from scprint2.tasks.layout import Group, Network, lay_out, lay_out_truths, read_truths
 from scprint2.tasks.predictions import write_prediction
 from scprint2.tasks.scores import (
     MAIN_METRICS,
@@ -25,10 +25,11 @@ from tests.tasks.example import CD4, DENOISE, T_CELL, make_cells
 COLUMNS = "scale variant seed task dataset metric value status reason seconds version".split()
 
 
-def network(scores, truth):
+def network(scores, **truths):
     cells = make_cells(genes=len(scores))
     prediction = lay_out(cells, [Network(Group("all", np.arange(3), np.arange(len(scores))), "first", scores)])
-    prediction.uns["truth"] = pd.DataFrame(truth, columns=["regulator", "target"])
+    tables = {name: pd.DataFrame(edges, columns=["regulator", "target"]) for name, edges in truths.items()}
+    prediction.uns["truth"] = lay_out_truths(tables, genes=prediction.var_names)
     return prediction
 
 
@@ -100,17 +101,44 @@ def test_a_call_below_the_truth_is_right_and_one_above_is_not():
 def test_a_perfect_network_beats_a_random_one_and_its_transposed():
     truth = [("ENSG00000", "ENSG00003"), ("ENSG00001", "ENSG00004"), ("ENSG00000", "ENSG00005")]
     scores = np.random.default_rng(0).random((10, 10), dtype=np.float32) * 0.5
-    random = network_scores(network(scores.copy(), truth))
+    random = network_scores(network(scores.copy(), net=truth))
     for row, column in ((0, 3), (1, 4), (0, 5)):
         scores[row, column] = 1
-    perfect = network_scores(network(scores, truth))
-    turned = network_scores(network(scores.T.copy(), truth))
+    perfect = network_scores(network(scores, net=truth))
+    turned = network_scores(network(scores.T.copy(), net=truth))
     assert perfect["odds_ratio"].value > 5 * max(random["odds_ratio"].value, turned["odds_ratio"].value)
     assert perfect["auprc"].value == pytest.approx(1 - perfect["prevalence"].value)
 
 
+def test_each_further_truth_and_method_has_rows_of_its_own_and_the_first_has_the_plain_names(tmp_path):
+    rng = np.random.default_rng(0)
+    truths = {
+        "zeta": [(f"ENSG{i:05d}", f"ENSG{j:05d}") for i in range(4) for j in range(5, 9) if (i + j) % 2],
+        "alpha": [("ENSG00002", "ENSG00001"), ("ENSG00005", "ENSG00003"), ("ENSG00002", "elsewhere")],
+    }
+    both = network(rng.random((10, 10), dtype=np.float32), **truths)
+    write_prediction(tmp_path / "x.h5ad", both, about={"task": "networks", "dataset": "x"})
+    prediction, scores = score_prediction(tmp_path / "x.h5ad")
+    assert {name: len(edges) for name, edges in read_truths(prediction).items()} == {"zeta": 8, "alpha": 2}
+    plain = [name for name in scores if ":" not in name]
+    assert list(scores) == [*plain, *(f"{name}:alpha" for name in plain)]
+    for name, edges in truths.items():
+        alone = network_scores(network(both.varp["GRN"], **{name: edges}))
+        suffix = "" if name == "zeta" else ":alpha"
+        assert {metric: scores[f"{metric}{suffix}"] for metric in plain} == alone
+
+
+def test_a_truth_that_no_gene_of_the_network_is_in_fails_alone():
+    prediction = network(np.eye(10, dtype=np.float32), net=[("ENSG00000", "ENSG00003")], other=[("A", "B")])
+    scores = network_scores(prediction)
+    assert scores["auprc"].status == "ok"
+    assert "no true edge" in scores["auprc:other"].reason
+    assert "no true edge" in scores["shuffled_kept:other"].reason
+    assert scores["odds_ratio_shuffled"].reason.endswith("no other network has the degrees of the true one")
+
+
 def test_a_network_without_known_edges_fails_with_the_reason(tmp_path):
-    prediction = network(np.eye(10, dtype=np.float32), [("A", "B")])
+    prediction = network(np.eye(10, dtype=np.float32), net=[("A", "B")])
     del prediction.uns["truth"]
     write_prediction(tmp_path / "x.h5ad", prediction, about={"task": "networks", "dataset": "x"})
     _, scores = score_prediction(tmp_path / "x.h5ad")
@@ -171,7 +199,7 @@ def test_cells_that_were_trained_on_are_scored_apart_beside_all(tmp_path):
 
 def test_networks_cannot_be_split_into_seen_and_unseen_cells_and_say_so(tmp_path):
     scores = np.random.default_rng(0).random((10, 10), dtype=np.float32)
-    prediction = network(scores, [("ENSG00000", "ENSG00003")])
+    prediction = network(scores, net=[("ENSG00000", "ENSG00003")])
     prediction.obs["seen"] = np.empty(0, bool)
     write_prediction(tmp_path / "x.h5ad", prediction, about={"task": "networks", "dataset": "x", "seen_cells": 3})
     _, found = score_prediction(tmp_path / "x.h5ad")

@@ -30,5 +30,12 @@ BASELINES: Mapping[str, Mapping[str, Callable[..., AnnData]]] = {
         "knn": annotate.knn,
         "logistic_regression": annotate.logistic_regression,
     },
-    "networks": {"pearson": networks.pearson, "random_regulators": networks.random_regulators},
+    "networks": {
+        "pearson": networks.pearson,
+        "spearman": networks.spearman,
+        "genie3": networks.genie3,
+        "expression_prior": networks.expression_prior,
+        "regulator_prior": networks.regulator_prior,
+        "random_regulators": networks.random_regulators,
+    },
 }

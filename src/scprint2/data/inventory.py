@@ -88,7 +88,7 @@ class Inventory:
     def choose(self, *, names: Iterable[str] = (), corpora: Iterable[str] = ()) -> list[SourceFile]:
         """List the files of datasets, truths and corpora by name; without any, of everything that the scale trains or tests on.
 
-        A name may be that of a dataset and of its truth; both are meant.
+        A name may be that of a dataset and of its truth; both are meant. Truths without a URL are among them only by name.
 
         Raises
         ------
@@ -102,9 +102,8 @@ class Inventory:
             raise ValueError(f"scale {self.scale!r} has no corpora {unknown}; known: {sorted(self.corpora.corpora)}")
         if not names and not corpora:
             names, corpora = list(self.roles), list(self.corpora.corpora)
-            names += sorted(
-                {row.truth for name in names if (row := self.corpora.datasets[name]).truth} & set(self.truths)
-            )
+            used = {truth for name in names for truth in self.corpora.datasets[name].truth}
+            names += sorted(name for name in used & set(self.truths) if self.truths[name].is_within_reach(None))
         known = self.corpora.datasets
         missing = [name for name in names if name not in known and name not in self.truths]
         if missing:

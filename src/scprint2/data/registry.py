@@ -40,7 +40,8 @@ class Dataset:
     roles
         Words that say what the dataset is used for. A scale may take its corpora and test roles from them.
     truth
-        Name of the network truth of a network test set: its file without folder and endings.
+        Names of the known networks that a network test set is scored against: files without folder and endings. Table 1 shows
+        the first.
     md5
         What publishers such as figshare and Google Cloud Storage give in place of a sha256.
     collection
@@ -61,13 +62,13 @@ class Dataset:
     layers: tuple[str, ...] = ()
     subset: str = ""
     roles: tuple[str, ...] = ()
-    truth: str = ""
+    truth: tuple[str, ...] = ()
     md5: str = ""
     collection: str = ""
 
     @classmethod
     def from_row(cls, row: Mapping[str, str]) -> "Dataset":
-        """Read a row of text fields; several URLs, layers or roles are separated by spaces.
+        """Read a row of text fields; several URLs, layers, roles or truths are separated by spaces.
 
         Raises
         ------
@@ -90,7 +91,7 @@ class Dataset:
             layers=tuple(row.get("layers", "").split()),
             subset=row.get("subset", ""),
             roles=tuple(row.get("roles", "").split()),
-            truth=row.get("truth", ""),
+            truth=tuple(row.get("truth", "").split()),
             md5=row.get("md5", ""),
             collection=row.get("collection", ""),
         )
@@ -254,8 +255,11 @@ def _check_row(row: Mapping[str, str]) -> None:
     if not NAME.fullmatch(name):
         raise ValueError(f"name is {name!r}; it must consist of the characters a-z, 0-9, _ and -.")
     check_organism(row.get("organism", ""))
-    if row.get("truth") and not TRUTH.fullmatch(row["truth"]):
-        raise ValueError(f"truth is {row['truth']!r}; it must consist of letters, digits, _ and -.")
+    truths = row.get("truth", "").split()
+    if not all(map(TRUTH.fullmatch, truths)) or len(set(truths)) < len(truths):
+        raise ValueError(
+            f"truth is {row['truth']!r}; names, each once, must consist of letters, digits, _ and -, with spaces between them."
+        )
     check_file(row)
     for condition in filter(None, row.get("subset", "").split("&")):
         if not SUBSET.fullmatch(condition):

@@ -73,6 +73,10 @@ class TruthSource:
             mapping=row.get("mapping", ""),
         )
 
+    def is_within_reach(self, mirror: str | Path | None) -> bool:
+        """Whether the file has a URL, or lies in a mirror that is a folder of this machine."""
+        return bool(self.url) or (mirror is not None and (Path(mirror) / self.file).is_file())
+
     def to_row(self) -> dict[str, str]:
         """Return the text fields that `from_row` reads."""
         return {

@@ -5,7 +5,7 @@ from a gene that is a source in the truth to any other gene of the network; a ge
 Nothing here depends on the order of the genes: edges of equal score count by their expected value.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,11 +41,17 @@ class Ranking:
         return int(self.positives.sum()) / self.edges
 
 
-def score_network(scores: Num[np.ndarray, "gene gene"], edges: Int[np.ndarray, "edge 2"]) -> dict[str, Score]:
+def score_network(
+    scores: Num[np.ndarray, "gene gene"],
+    edges: Int[np.ndarray, "edge 2"],
+    *,
+    shuffled: Sequence[Int[np.ndarray, "edge 2"]] = (),
+) -> dict[str, Score]:
     """Score one network against known edges.
 
-    `odds_ratio` and `auprc` are Table 1's; `average_precision` is scikit-learn's. `precision_gain` is the precision at K over
-    the prevalence, and `prevalence` is what chance reaches. See the functions of these names for the definitions.
+    `odds_ratio` and `auprc` are Table 1's; `average_precision` is scikit-learn's, and `average_precision_gain` is its ratio to
+    the prevalence. `precision_gain` is the precision at K over the prevalence, and `prevalence` is what chance reaches. See the
+    functions of these names for the definitions.
 
     Parameters
     ----------
@@ -53,20 +59,39 @@ def score_network(scores: Num[np.ndarray, "gene gene"], edges: Int[np.ndarray, "
         Score of the edge from the row's to the column's gene.
     edges
         Row and column of each true edge; see `match_edges`.
+    shuffled
+        Networks of the same degrees, see `shuffles.shuffle_edges`: what the same scores reach against these is given as
+        `<metric>_shuffled`, the mean over them, and `shuffled_kept` is the share of the true edges that they hold.
     """
+    names = [*METRICS, *(f"{name}_shuffled" for name in SHUFFLED_METRICS if shuffled)]
+    names += ["shuffled_kept"] if shuffled else []
     try:
-        ranking = rank_edges(scores, edges)
+        universe = Universe.sort(scores, edges)
+        ranking = universe.rank(edges)
     except ValueError as error:
-        return dict.fromkeys(
-            ("odds_ratio", "auprc", "average_precision", "precision_gain", "prevalence"), failed(str(error))
-        )
-    return {
-        "odds_ratio": attempt(odds_ratio, ranking),
-        "auprc": attempt(area_above_prevalence, ranking),
-        "average_precision": attempt(average_precision, ranking),
-        "precision_gain": attempt(precision_gain, ranking),
-        "prevalence": attempt(lambda: ranking.prevalence),
-    }
+        return dict.fromkeys(names, failed(str(error)))
+    found = {name: attempt(metric, ranking) for name, metric in METRICS.items()}
+    if shuffled:
+        kept = share_kept(edges, shuffled)
+        found |= {f"{name}_shuffled": _score_shuffled(name, universe, shuffled, kept) for name in SHUFFLED_METRICS}
+        found["shuffled_kept"] = Score(kept)
+    return found
+
+
+def _score_shuffled(
+    name: str, universe: "Universe", shuffled: Sequence[Int[np.ndarray, "edge 2"]], kept: float
+) -> Score:
+    """Mean of a metric over shuffled truths, or the reason why they are no control."""
+    if kept == 1:
+        return failed("no other network has the degrees of the true one")
+    return attempt(lambda: float(np.mean([METRICS[name](universe.rank(edges)) for edges in shuffled])))
+
+
+def share_kept(edges: Int[np.ndarray, "edge 2"], shuffled: Sequence[Int[np.ndarray, "edge 2"]]) -> float:
+    """Mean share of the true edges that stand in a shuffled network too."""
+    size = 1 + max(int(part.max()) for part in (edges, *shuffled))
+    codes = np.unique(edges[:, 0].astype(np.int64) * size + edges[:, 1])
+    return float(np.mean([np.isin(codes, part[:, 0].astype(np.int64) * size + part[:, 1]).mean() for part in shuffled]))
 
 
 def match_edges(genes: Sequence[str], *, sources: Sequence[str], targets: Sequence[str]) -> Int[np.ndarray, "edge 2"]:
@@ -84,35 +109,67 @@ def match_edges(genes: Sequence[str], *, sources: Sequence[str], targets: Sequen
     return np.array(sorted(pairs), dtype=np.int64).reshape(-1, 2)
 
 
-def rank_edges(scores: Num[np.ndarray, "gene gene"], edges: Int[np.ndarray, "edge 2"]) -> Ranking:
-    """Rank the edges of the universe: one sort of all scores, then a search for those of the positives.
+@dataclass(frozen=True)
+class Universe:
+    """The scores of all edges that count: one sort, after which any set of edges among them can be ranked.
 
-    Raises
-    ------
-    ValueError
-        If a score is not finite, no true edge is left, or every edge of the universe is true.
+    Attributes
+    ----------
+    scores
+        Of all edges of the network, those that do not count among them.
+    ascending
+        Those that count, sorted.
     """
-    edges = np.unique(edges[edges[:, 0] != edges[:, 1]], axis=0)
-    if edges.size == 0:
-        raise ValueError("no true edge lies between two genes of the network: check that both use the same gene ids")
-    sources = np.unique(edges[:, 0])
-    universe = scores[sources]
-    lowest = universe.min()
-    if not (np.isfinite(lowest) and np.isfinite(universe.max())):
-        raise ValueError(f"{int((~np.isfinite(universe)).sum())} scores of the network are not finite numbers")
-    count = universe.size - sources.size
-    if len(edges) == count:
-        raise ValueError(f"all {count} edges that are scored are true: there is nothing to tell them from")
-    universe[np.arange(sources.size), sources] = lowest  # the self edges go to the bottom, where they are cut off again
-    ascending = np.sort(universe, axis=None)[sources.size :]
-    values, positives = np.unique(scores[edges[:, 0], edges[:, 1]], return_counts=True)
-    values, positives = values[::-1], positives[::-1]
-    return Ranking(
-        positives=positives,
-        above=count - np.searchsorted(ascending, values, side="right"),
-        reached=count - np.searchsorted(ascending, values, side="left"),
-        edges=count,
-    )
+
+    scores: Num[np.ndarray, "gene gene"]
+    ascending: Num[np.ndarray, " counted"]
+
+    @classmethod
+    def sort(cls, scores: Num[np.ndarray, "gene gene"], edges: Int[np.ndarray, "edge 2"]) -> "Universe":
+        """Sort the edges from the sources of `edges` to every other gene.
+
+        Raises
+        ------
+        ValueError
+            If a score is not finite or no true edge is left.
+        """
+        sources = np.unique(edges[edges[:, 0] != edges[:, 1], 0])
+        if sources.size == 0:
+            raise ValueError(
+                "no true edge lies between two genes of the network: check that both use the same gene ids"
+            )
+        counted = scores[sources]
+        lowest = counted.min()
+        if not (np.isfinite(lowest) and np.isfinite(counted.max())):
+            raise ValueError(f"{int((~np.isfinite(counted)).sum())} scores of the network are not finite numbers")
+        counted[np.arange(sources.size), sources] = lowest  # self edges go to the bottom, where they are cut off again
+        return cls(scores, np.sort(counted, axis=None)[sources.size :])
+
+    def rank(self, edges: Int[np.ndarray, "edge 2"]) -> Ranking:
+        """Search for the scores of some of the edges.
+
+        Raises
+        ------
+        ValueError
+            If every edge that counts is among them.
+        """
+        edges = np.unique(edges[edges[:, 0] != edges[:, 1]], axis=0)
+        count = self.ascending.size
+        if len(edges) == count:
+            raise ValueError(f"all {count} edges that are scored are true: there is nothing to tell them from")
+        values, positives = np.unique(self.scores[edges[:, 0], edges[:, 1]], return_counts=True)
+        values, positives = values[::-1], positives[::-1]
+        return Ranking(
+            positives=positives,
+            above=count - np.searchsorted(self.ascending, values, side="right"),
+            reached=count - np.searchsorted(self.ascending, values, side="left"),
+            edges=count,
+        )
+
+
+def rank_edges(scores: Num[np.ndarray, "gene gene"], edges: Int[np.ndarray, "edge 2"]) -> Ranking:
+    """Rank the true edges among all that count."""
+    return Universe.sort(scores, edges).rank(edges)
 
 
 def true_positives_at(ranking: Ranking, *, predicted: int) -> float:
@@ -151,6 +208,16 @@ def average_precision(ranking: Ranking) -> float:
     return float((ranking.positives * (hits / ranking.reached)).sum() / hits[-1])
 
 
+def average_precision_gain(ranking: Ranking) -> float:
+    """Average precision over the prevalence; 1 for chance. Unlike the area, it compares truths of different prevalence."""
+    return average_precision(ranking) / ranking.prevalence
+
+
+def prevalence(ranking: Ranking) -> float:
+    """Share of true edges among those that count."""
+    return ranking.prevalence
+
+
 def area_above_prevalence(ranking: Ranking) -> float:
     """Area between the precision-recall curve and the prevalence line, by trapezoids: 0 for chance.
 
@@ -166,3 +233,14 @@ def area_above_prevalence(ranking: Ranking) -> float:
     on_curve = ranking.reached < ranking.edges
     height: Float[np.ndarray, " block"] = (previous + precision) / 2 - ranking.prevalence
     return float((ranking.positives * height)[on_curve].sum() / hits[-1])
+
+
+METRICS: Mapping[str, Callable[[Ranking], float]] = {
+    "odds_ratio": odds_ratio,
+    "auprc": area_above_prevalence,
+    "average_precision": average_precision,
+    "average_precision_gain": average_precision_gain,
+    "precision_gain": precision_gain,
+    "prevalence": prevalence,
+}
+SHUFFLED_METRICS = ("odds_ratio", "auprc")

@@ -22,7 +22,7 @@ def predict(
     """Make all predictions of one model or baseline.
 
     A job is {"task": "denoise", "role": "denoise", "dataset": "x", "settings": {...}, "cells": "x/cells.h5ad"}, and for networks
-    "truth": "known_edges.tsv" besides (columns regulator and target, gene ids).
+    "truths": {"some_name": "known_edges.tsv"} besides (columns regulator and target, gene ids).
     """
     from scprint2.data.leakage import read_seen
     from scprint2.tasks.predict import load_method, read_jobs

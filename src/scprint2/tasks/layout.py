@@ -1,6 +1,6 @@
 """How predictions are laid out in an AnnData; imports no torch, since scoring needs none."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,6 +71,36 @@ def spread(
     lengths[columns + 1] = len(columns)
     shape = (size, size)
     return sparse.csr_matrix((scores.ravel(), np.tile(columns, len(columns)), np.cumsum(lengths)), shape=shape)
+
+
+def lay_out_truths(truths: Mapping[str, pd.DataFrame], *, genes: pd.Index) -> pd.DataFrame:
+    """Put known networks into one table, for `uns["truth"]`: the edges that lie between the given genes.
+
+    Other edges are neither scored nor do they make a gene a source. The categories of `truth` are all networks, in order.
+    """
+    parts = [
+        pd.DataFrame(edges.loc[edges["regulator"].isin(genes) & edges["target"].isin(genes), ["regulator", "target"]])
+        for edges in truths.values()
+    ]
+    names = np.repeat(list(truths), [len(part) for part in parts])
+    table = pd.concat(parts, ignore_index=True)
+    return table.assign(truth=pd.Categorical(names, categories=list(truths)))
+
+
+def read_truths(prediction: AnnData) -> dict[str, pd.DataFrame]:
+    """Return the known networks of a prediction, name to edges (`regulator`, `target`); the first is Table 1's.
+
+    Raises
+    ------
+    ValueError
+        If there are none.
+    """
+    if "truth" not in prediction.uns:
+        raise ValueError("the dataset has no known edges; give it a `truth` in the registry of datasets")
+    table = prediction.uns["truth"]
+    if "truth" not in table:
+        raise ValueError("the prediction is of an older version, which had one known network; predict again")
+    return {name: table.loc[table["truth"] == name, ["regulator", "target"]] for name in table["truth"].cat.categories}
 
 
 def read_networks(prediction: AnnData) -> Iterator[tuple[str, str, AnnData]]:

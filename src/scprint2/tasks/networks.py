@@ -21,14 +21,18 @@ from scprint2.tasks.selection import deepest_cells, variable_genes
 from scprint2.training.checkpoint import PretrainedModel
 
 Method = Literal["mean_queries_keys", "mean_attention"]
-MOST_PAIRS = 2**24  # pairs of genes, over cells and heads, whose attention is held at a time
+MOST_PAIRS = (
+    2**24
+)  # pairs of genes, over cells and heads, whose attention is held at a time: 64 MiB, and as much for its softmax
+MOST_TOKENS = 2**14  # genes, over cells, that are in the model at a time: at width 256 and 8 layers less than 400 MB
 
 
 class NetworkSettings(Node):
     """Which cells and genes a network is made from, and how.
 
     `cells` are the deepest ones at most, of the dataset or of each cell type (`groups`); `regulator` says on which side of the
-    attention it stands. `methods`: `mean_queries_keys` (eq. 26) and `mean_attention` (eq. 27); the first one is `GRN`.
+    attention it stands. `methods`: `mean_queries_keys` (eq. 26) and `mean_attention` (eq. 27); the first one is `GRN`. `trees`
+    are those that the baseline `genie3` grows for each target.
     """
 
     batch_size: int = Field(ge=1)
@@ -38,6 +42,7 @@ class NetworkSettings(Node):
     groups: Literal["none", "cell_type"]
     regulator: Literal["query", "key"]
     methods: tuple[Method, ...] = Field(min_length=1)
+    trees: int = Field(ge=1)
 
 
 def prepare_groups(adata: AnnData, settings: NetworkSettings) -> Iterator[Group]:
@@ -74,7 +79,8 @@ def predict_networks(pretrained: PretrainedModel, adata: AnnData, *, settings: N
     for group in prepare_groups(adata, settings):
         reader = Reader(pretrained, adata, rows=group.rows)
         for method in settings.methods:
-            attention = INFERENCE[method](reader, adata.var_names[group.genes], batch_size=settings.batch_size)
+            batch_size = min(settings.batch_size, max(1, MOST_TOKENS // len(group.genes)))
+            attention = INFERENCE[method](reader, adata.var_names[group.genes], batch_size=batch_size)
             scores = attention if settings.regulator == "query" else attention.T
             networks.append(Network(group, method, scores.float().cpu().numpy()))
     return lay_out(adata, networks)
@@ -93,9 +99,12 @@ def mean_queries_keys(reader: Reader, genes: pd.Index, *, batch_size: int) -> Fl
     totals: list[tuple[Tensor, Tensor]] = []
     for _, part in run(reader, sums, selector=reader.fixed(genes), batch_size=batch_size):
         totals = [(q + a, k + b) for (q, k), (a, b) in zip(totals, part, strict=True)] if totals else part
-    cells = len(reader.rows)
-    layers = [attention(query / cells, key / cells) for query, key in totals]
-    return torch.stack(layers).mean(dim=0)
+    network = torch.zeros(len(genes), len(genes), device=reader.device)
+    for query, key in totals:
+        query, key = query / len(reader.rows), key / len(reader.rows)
+        for _, rows in blocks(1, heads=len(query), genes=len(genes)):
+            network[rows] += attention(query[:, rows], key) / len(totals)
+    return network
 
 
 def mean_attention(reader: Reader, genes: pd.Index, *, batch_size: int) -> Float[Tensor, "gene gene"]:
@@ -113,11 +122,10 @@ def mean_attention(reader: Reader, genes: pd.Index, *, batch_size: int) -> Float
         sums, layers = torch.zeros(size * size, device=reader.device), 0
         for query, key in model.queries_and_keys(packed):
             layers += 1
-            cells = max(1, MOST_PAIRS // (query.shape[1] * position.shape[1] ** 2))
-            for start in range(0, len(query), cells):
-                part = slice(start, start + cells)
-                weights = attention(query[part], key[part], padding=padding[part])
-                pairs = size * position[part, :, None] + position[part, None, :]
+            for part, rows in blocks(len(query), heads=query.shape[1], genes=position.shape[1]):
+                weights = attention(query[part, :, rows], key[part], padding=padding[part])
+                weights = weights.masked_fill(padding[part, rows, None], 0)
+                pairs = size * position[part, rows, None] + position[part, None, :]
                 sums.index_add_(0, pairs.flatten(), weights.flatten())
         expressed = (batch.counts > 0).float()
         with torch.autocast(reader.device.type, enabled=False):
@@ -130,21 +138,29 @@ def mean_attention(reader: Reader, genes: pd.Index, *, batch_size: int) -> Float
     return total / together.clamp(min=1)
 
 
+def blocks(cells: int, *, heads: int, genes: int) -> Iterator[tuple[slice, slice]]:
+    """Cut the attention of some cells into parts of `MOST_PAIRS`: cells and, where one cell has more pairs, rows of queries."""
+    together = max(1, MOST_PAIRS // (heads * genes**2))
+    rows = max(1, MOST_PAIRS // (heads * genes))
+    for cell in range(0, cells, together):
+        for row in range(0, genes, rows):
+            yield slice(cell, cell + together), slice(row, row + rows)
+
+
 def attention(
-    query: Float[Tensor, "*cell head gene dim"],
+    query: Float[Tensor, "*cell head row dim"],
     key: Float[Tensor, "*cell head gene dim"],
     *,
     padding: Bool[Tensor, "*cell gene"] | None = None,
-) -> Float[Tensor, "*cell gene gene"]:
-    """softmax(Q Kᵀ / √d), averaged over heads (eq. 25), 0 to and from padding; in fp32, so that close scores keep their order."""
-    *cells, heads, genes, dim = query.shape
+) -> Float[Tensor, "*cell row gene"]:
+    """softmax(Q Kᵀ / √d), averaged over heads (eq. 25), 0 to padding; in fp32, so that close scores keep their order."""
+    *cells, heads, rows, dim = query.shape
     with torch.autocast(query.device.type, enabled=False):
         scores = query.float() @ (key.float() / dim**0.5).transpose(-1, -2)
         if padding is not None:
             scores = scores.masked_fill(padding[..., None, None, :], torch.finfo(scores.dtype).min)
         average = torch.full((1, heads), 1 / heads, device=query.device)
-        weights = (average @ scores.softmax(dim=-1).flatten(-2)).view(*cells, genes, genes)  # faster here than a mean
-        return weights if padding is None else weights.masked_fill(padding[..., :, None] | padding[..., None, :], 0)
+        return (average @ scores.softmax(dim=-1).flatten(-2)).view(*cells, rows, -1)  # faster here than a mean
 
 
 def pack_expressed(batch: CellBatch) -> tuple[CellBatch, Int[Tensor, "cell gene"]]:

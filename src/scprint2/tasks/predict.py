@@ -4,7 +4,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from scprint2.tasks.annotate import AnnotateSettings, predict_cell_types
 from scprint2.tasks.denoise import DenoiseSettings, predict_denoised
 from scprint2.tasks.embed import EmbedSettings, predict_embedding
 from scprint2.tasks.inference import inference_numerics
-from scprint2.tasks.layout import SEEN
+from scprint2.tasks.layout import SEEN, lay_out_truths
 from scprint2.tasks.networks import NetworkSettings, predict_networks
 from scprint2.tasks.predictions import write_prediction
 from scprint2.training.checkpoint import PretrainedModel, load_model
@@ -49,8 +49,9 @@ class PredictionJob:
     ----------
     cells
         The processed dataset.
-    truth
-        Known edges of a network, where there are any: TSV with the columns `regulator` and `target`, named by gene id.
+    truths
+        Known networks by name, where there are any: TSVs with the columns `regulator` and `target`, named by gene id. The
+        first is Table 1's.
     """
 
     task: str
@@ -58,7 +59,7 @@ class PredictionJob:
     dataset: str
     settings: Mapping[str, Any]
     cells: str
-    truth: str | None = None
+    truths: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_jobs(jobs: str) -> list[PredictionJob]:
@@ -154,8 +155,9 @@ def _predict_one(
     start = time.perf_counter()
     try:
         prediction = method.tasks[job.task](method.source, adata, settings=settings, seed=seed)
-        if job.truth is not None:
-            prediction.uns["truth"] = read_edges(Path(job.truth))
+        if job.truths:
+            known = {name: read_edges(Path(path)) for name, path in job.truths.items()}
+            prediction.uns["truth"] = lay_out_truths(known, genes=prediction.var_names)
     except ValueError as error:
         prediction = AnnData(obs=pd.DataFrame(index=pd.Index([], dtype=str)))
         about["failed"] = str(error)

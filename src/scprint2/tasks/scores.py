@@ -16,7 +16,19 @@ from scprint2.metrics.denoising import score_by_depth, score_denoising
 from scprint2.metrics.embedding import score_embedding, summarize_embedding
 from scprint2.metrics.networks import match_edges, score_network
 from scprint2.metrics.score import Score, average_scores, failed
-from scprint2.tasks.layout import BEFORE, DENOISED, EMBEDDING, SEEN, TERM, TRUE_MEAN, UNINFLATED, UNKNOWN, read_networks
+from scprint2.metrics.shuffles import shuffle_truth
+from scprint2.tasks.layout import (
+    BEFORE,
+    DENOISED,
+    EMBEDDING,
+    SEEN,
+    TERM,
+    TRUE_MEAN,
+    UNINFLATED,
+    UNKNOWN,
+    read_networks,
+    read_truths,
+)
 from scprint2.tasks.predictions import about, read_prediction
 from scprint2.tasks.selection import dense, dense_counts
 
@@ -92,16 +104,26 @@ def annotation_scores(prediction: AnnData) -> dict[str, Score]:
 
 
 def network_scores(prediction: AnnData) -> dict[str, Score]:
-    """Score networks, averaged over groups of cells; further methods than the first carry their name behind the metric."""
-    if "truth" not in prediction.uns:
-        raise ValueError("the dataset has no known edges; give it a `truth` in the registry of datasets")
-    methods: dict[str, dict[str, Mapping[str, Score]]] = {}
+    """Score networks against each known one, averaged over groups of cells.
+
+    What is added to a metric's name, but for the first method and the first known network: `_<method>`, `:<known network>`.
+    """
+    truths = read_truths(prediction)
+    found: dict[tuple[str, str], dict[str, Mapping[str, Score]]] = {}
+    known: dict[tuple[str, str], tuple[np.ndarray, list[np.ndarray]]] = {}  # the same for all methods
     for group, method, network in read_networks(prediction):
-        edges = edges_among(network, prediction)
-        methods.setdefault(method, {})[group] = score_network(dense(network.varp["GRN"]), edges)
+        scores = dense(network.varp["GRN"])
+        for truth, table in truths.items():
+            if (group, truth) not in known:
+                edges = edges_among(network, table)
+                known[group, truth] = edges, shuffle_truth(edges, genes=len(scores))
+            edges, shuffled = known[group, truth]
+            found.setdefault((method, truth), {})[group] = score_network(scores, edges, shuffled=shuffled)
+    methods = list(dict.fromkeys(method for method, _ in found))
     rows: dict[str, Score] = {}
-    for number, (method, groups) in enumerate(methods.items()):
-        suffix = f"_{method}" if number else ""
+    for (method, truth), groups in found.items():
+        suffix = "" if method == methods[0] else f"_{method}"
+        suffix += "" if truth == next(iter(truths)) else f":{truth}"
         rows |= {f"{metric}{suffix}": score for metric, score in average_scores(groups).items()}
     return rows
 
@@ -114,9 +136,8 @@ SCORERS: Mapping[str, Callable[[AnnData], dict[str, Score]]] = {
 }
 
 
-def edges_among(network: AnnData, prediction: AnnData) -> np.ndarray:
+def edges_among(network: AnnData, truth: pd.DataFrame) -> np.ndarray:
     """Rows and columns of the known edges in a network."""
-    truth = prediction.uns["truth"]
     sources, targets = truth["regulator"].astype(str), truth["target"].astype(str)
     return match_edges(list(network.var_names), sources=list(sources), targets=list(targets))
 
