@@ -30,7 +30,7 @@ from tests.tasks.example import B_CELL, CD4, make_cells, write_cells
 
 DENOISE = example.DENOISE.model_copy(update={"cells": 60, "genes": 40})
 EMBED = EmbedSettings(batch_size=16, cells=50, max_genes=20, kinds=("cell_type",))
-ANNOTATE = AnnotateSettings(batch_size=16, cells=1000, max_genes=20)
+ANNOTATE = AnnotateSettings.model_validate(example.ANNOTATE)
 NETWORKS = NetworkSettings(
     batch_size=16,
     genes=50,
@@ -188,15 +188,38 @@ def test_majority_calls_the_most_frequent_label_of_the_corpus(tmp_path, cells, t
     prediction = BASELINES["annotate"]["majority"](corpus, cells, settings=ANNOTATE, seed=0)
     assert set(prediction.obs["predicted_cell_type_ontology_term_id"]) == {B_CELL}
     assert prediction.obs["confidence"].iloc[0] == pytest.approx(2 / 3)
+    assert "smoothed_confidence" not in prediction.obs, "without an embedding nothing is refined"
 
 
-@pytest.mark.parametrize("name", ["knn", "logistic_regression"])
+TRAINED = ["knn", "logistic_regression", "celltypist_style"]
+
+
+@pytest.mark.parametrize("name", TRAINED)
 def test_a_trained_classifier_finds_types_that_the_corpus_has(name, cells, train):
     prediction = BASELINES["annotate"][name](train, cells, settings=ANNOTATE, seed=0)
     assert annotation_scores(prediction)["accuracy"].value > 90
 
 
-@pytest.mark.parametrize("name", ["knn", "logistic_regression"])
+@pytest.mark.parametrize("name", TRAINED)
+def test_the_listed_types_are_those_of_the_corpus_and_refined_calls_are_made_too(name, cells, train):
+    prediction = BASELINES["annotate"][name](train, cells, settings=ANNOTATE, seed=0)
+    assert list(prediction.uns["leaves"]) == sorted([CD4, B_CELL])
+    assert prediction.obsm["candidates"].shape == (cells.n_obs, 2)
+    assert annotation_scores(prediction)["accuracy_smoothed"].value > 90
+
+
+def test_votes_put_single_cells_right_that_the_classifier_calls_wrongly(train, tmp_path):
+    test = make_cells(120, genes=20, seed=7)  # few genes, so that single calls go wrong
+    prediction = BASELINES["annotate"]["celltypist_style"](train, test, settings=ANNOTATE, seed=0)
+    leaves = np.array(prediction.uns["leaves"])
+    alone = (leaves[prediction.obsm["candidates"][:, 0]] == test.obs["cell_type_ontology_term_id"]).mean()
+    voted = annotation_scores(prediction)["accuracy"].value / 100
+    assert alone < voted
+    share = prediction.obs["confidence"]
+    assert ((share > 0.5) & (share <= 1)).all(), "with two types the winner has more than half of the votes"
+
+
+@pytest.mark.parametrize("name", TRAINED)
 def test_a_classifier_without_labels_says_so(name, cells, tmp_path, train):
     blind = TrainingCells(train.genes, train.labels, (write_cells(make_cells(20, unknown=20), tmp_path / "blind"),))
     with pytest.raises(ValueError, match="no labeled cell"):

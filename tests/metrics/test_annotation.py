@@ -2,9 +2,9 @@ import inspect
 
 import numpy as np
 import pytest
-from sklearn.metrics import accuracy_score, f1_score
+from sklearn.metrics import accuracy_score, f1_score, top_k_accuracy_score
 
-from scprint2.metrics.annotation import score_annotation
+from scprint2.metrics.annotation import score_annotation, score_candidates, score_shared_parent
 
 T_CELL, CD4, CD8, B_CELL = "CL:0000084", "CL:0000624", "CL:0000625", "CL:0000236"
 ANCESTORS = {CD4: frozenset({T_CELL}), CD8: frozenset({T_CELL})}
@@ -66,3 +66,86 @@ def test_sides_of_different_length_are_an_error():
         inspect.unwrap(score_annotation)(
             np.array([CD4, CD4]), np.array([CD4]), ancestors={}
         )  # without the check of shapes
+
+
+def test_a_right_type_anywhere_in_the_list_counts():
+    truth = np.array([T_CELL, CD4, B_CELL, "unknown"])
+    listed = np.array([[B_CELL, CD8, CD4], [B_CELL, CD8, T_CELL], [CD4, CD8, B_CELL], [CD4, CD8, B_CELL]])
+    scores = score_candidates(truth, listed, types=9, ancestors=ANCESTORS)
+    assert scores["accuracy_top_3"].value == pytest.approx(200 / 3)  # CD8 is a T cell; neither CD8 nor T cell is CD4
+    assert scores["accuracy_top_3_strict"].value == pytest.approx(100 / 3)
+    assert "3 types are listed per cell, 5 are needed" in scores["accuracy_top_5"].reason
+    all_known = score_candidates(truth, listed, types=3, ancestors=ANCESTORS)
+    assert all_known["accuracy_top_5"].value == all_known["accuracy_top_3"].value
+
+
+@pytest.mark.parametrize("kind", ["perfect", "random", "constant", "permuted"])
+def test_top_accuracies_are_those_of_scikit_learn(kind):
+    rng = np.random.default_rng(0)
+    types = np.array([f"CL:{number}" for number in range(12)])
+    codes = rng.integers(0, 12, 400)
+    perfect = np.eye(12)[codes] + 0.1 * rng.random((400, 12))
+    logits = {
+        "perfect": perfect,
+        "random": rng.random((400, 12)),
+        "constant": np.tile(np.arange(12.0), (400, 1)),
+        "permuted": perfect[rng.permutation(400)],
+    }[kind]
+    listed = types[np.argsort(-logits, axis=1)[:, :5]]
+    scores = score_candidates(types[codes], listed, types=12, ancestors={})
+    for number in (3, 5):
+        expected = 100 * top_k_accuracy_score(codes, logits, k=number, labels=np.arange(12))
+        assert scores[f"accuracy_top_{number}"].value == pytest.approx(expected)
+        assert scores[f"accuracy_top_{number}_strict"].value == pytest.approx(expected)
+    if kind == "perfect":
+        assert scores["accuracy_top_3"].value == 100
+    if kind in ("random", "permuted"):
+        assert scores["accuracy_top_3"].value == pytest.approx(25, abs=6)
+
+
+LYMPHOCYTE, CELL, NEURON = "CL:0000542", "CL:0000000", "CL:0000540"
+LINES = {
+    CD4: frozenset({T_CELL, LYMPHOCYTE, CELL}),
+    CD8: frozenset({T_CELL, LYMPHOCYTE, CELL}),
+    T_CELL: frozenset({LYMPHOCYTE, CELL}),
+    B_CELL: frozenset({LYMPHOCYTE, CELL}),
+    LYMPHOCYTE: frozenset({CELL}),
+    NEURON: frozenset({CELL}),
+}
+
+
+def score_parents(truth, answers):
+    leaves = [CD4, CD8, B_CELL, NEURON]
+    scores = score_shared_parent(np.array(truth), np.array(answers), leaves=leaves, ancestors=LINES)
+    return [score.value for score in scores.values()]
+
+
+@pytest.mark.parametrize(
+    ("truth", "answer", "right", "information"),
+    [
+        (CD4, CD4, 1, 1),
+        (CD4, CD8, 0, 1),
+        (CD4, T_CELL, 1, 0.5),  # 2 of 4 types: 1 - log 2 / log 4
+        (T_CELL, CD4, 1, 1),  # below the truth
+        (NEURON, T_CELL, 0, 0.5),
+        (NEURON, CELL, 1, 0),  # the root is always right and says nothing
+        (NEURON, "unknown", 0, 0),
+        (CD4, LYMPHOCYTE, 1, 1 - np.log(3) / np.log(4)),
+    ],
+)
+def test_a_shared_parent_is_right_along_the_line_and_worth_what_it_excludes(truth, answer, right, information):
+    expected = [100 * right, 100 * information, 100 * right * information]
+    assert score_parents([truth, "unknown"], [answer, CD4]) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("kind", ["perfect", "root", "permuted"])
+def test_golden_shared_parents(kind):
+    rng = np.random.default_rng(0)
+    truth = rng.choice([CD4, CD8, B_CELL, NEURON], 400)
+    answers = {"perfect": truth, "root": np.full(400, CELL), "permuted": rng.permutation(truth)}[kind]
+    right, information, informed = score_parents(truth, answers)
+    if kind == "permuted":  # leaf answers: informed accuracy is plain accuracy
+        assert right == pytest.approx(100 * accuracy_score(truth, answers))
+        assert (information, informed) == (100, right)
+    else:
+        assert (right, information, informed) == {"perfect": (100, 100, 100), "root": (100, 0, 0)}[kind]

@@ -23,6 +23,14 @@ DENOISE = DenoiseSettings(
     depth_factor=5,
 )
 T_CELL, CD4, B_CELL = "CL:0000084", "CL:0000624", "CL:0000236"
+ANNOTATE = {
+    "batch_size": 16, "cells": 1000, "max_genes": 30, "candidates": 5, "rival_odds": 0.5, "least_confidence": 0.0,
+    "refinements": {
+        "smoothed": {"kind": "smooth", "neighbors": 6, "strength": 0.1, "weights": "equal"},
+        "cluster_mean": {"kind": "pool", "neighbors": 15, "resolution": 1, "statistic": "mean"},
+        "cluster_max": {"kind": "pool", "neighbors": 15, "resolution": 1, "statistic": "max"},
+    },
+}  # fmt: skip
 
 
 def make_cells(

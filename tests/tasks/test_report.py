@@ -14,12 +14,12 @@ from scprint2.tasks import report
 from scprint2.tasks.predict import MODEL_TASKS, Method, PredictionJob, predict
 from scprint2.tasks.scores import read_scores
 from tests.helpers import ROOT, make_genes, make_labels
-from tests.tasks.example import DENOISE, make_cells, write_cells
+from tests.tasks.example import ANNOTATE, DENOISE, make_cells, write_cells
 
 SETTINGS = {
     "denoise": DENOISE.model_dump(),
     "embed": {"batch_size": 64, "cells": 120, "max_genes": 30, "kinds": ["cell_type", "all"]},
-    "annotate": {"batch_size": 64, "cells": 60, "max_genes": 30},
+    "annotate": ANNOTATE,
     "networks": {
         "batch_size": 16, "genes": 20, "cells": 12, "minimum_cells": 5, "groups": "cell_type", "regulator": "query",
         "trees": 3, "methods": ["mean_queries_keys", "mean_attention"],

@@ -29,6 +29,7 @@ BASELINES: Mapping[str, Mapping[str, Callable[..., AnnData]]] = {
         "majority": annotate.majority,
         "knn": annotate.knn,
         "logistic_regression": annotate.logistic_regression,
+        "celltypist_style": annotate.celltypist_style,
     },
     "networks": {
         "pearson": networks.pearson,

@@ -1,6 +1,6 @@
 """How many cells get the right type, strictly and along the ontology."""
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 
 import numpy as np
 from jaxtyping import Bool, Shaped
@@ -9,6 +9,7 @@ from sklearn.metrics import f1_score
 from scprint2.metrics.score import Score, attempt
 
 UNKNOWN = frozenset({"unknown", "", "nan", "None", "na"})  # how a missing term is written in obs columns
+LISTED = (3, 5)  # K of the top-K accuracies
 
 
 def score_annotation(
@@ -27,6 +28,8 @@ def score_annotation(
         One term id per cell, in the same order; `unknown` where there is none.
     ancestors
         Term to the terms above it, for every predicted term that has any.
+
+    Source: Methods, "Classification task".
     """
     truth, prediction = truth.astype(str), prediction.astype(str)
     if truth.shape != prediction.shape:
@@ -44,6 +47,66 @@ def score_annotation(
         "macro_f1": attempt(macro_f1, truth, lifted),
         "macro_f1_strict": attempt(macro_f1, truth, prediction),
         "coverage": coverage,
+    }
+
+
+def score_candidates(
+    truth: Shaped[np.ndarray, " cell"],
+    candidates: Shaped[np.ndarray, "cell candidate"],
+    *,
+    types: int,
+    ancestors: Mapping[str, Set[str]],
+) -> dict[str, Score]:
+    """Score listed types, best first: the share of cells (times 100) that have a right one among the first 3, and 5.
+
+    Right is the true term or one of its descendants; with `_strict` the true term alone. Cells of unknown truth are left out. A
+    method that knows fewer `types` lists all of them.
+
+    Source: Results, "top-K predictions".
+    """
+    known = is_known(truth)
+    truth, candidates = truth[known].astype(str), candidates[known].astype(str)
+    hits = {
+        "": [is_right(truth, column, ancestors=ancestors) for column in candidates.T],
+        "_strict": [truth == column for column in candidates.T],
+    }
+    return {
+        f"accuracy_top_{number}{suffix}": attempt(_share_listed, columns, min(number, types))
+        for suffix, columns in hits.items()
+        for number in LISTED
+    }
+
+
+def score_shared_parent(
+    truth: Shaped[np.ndarray, " cell"],
+    answers: Shaped[np.ndarray, " cell"],
+    *,
+    leaves: Sequence[str],
+    ancestors: Mapping[str, Set[str]],
+) -> dict[str, Score]:
+    """Score answers that may be inner terms of the ontology, each metric times 100; cells of unknown truth are left out.
+
+    `accuracy_shared_parent`: an answer is right when it is the true term, a descendant, or an ancestor of it. The root of the
+    ontology is always right, so `information_shared_parent` says how much an answer excludes: 1 - log(leaf types at or below it)
+    / log(leaf types), 1 for a leaf type, 0 for a term that holds all and for `unknown`. `informed_accuracy_shared_parent` is the
+    mean over cells of that where the answer is right and 0 where it is wrong; it compares with `accuracy`, whose answers are
+    leaf types.
+
+    Parameters
+    ----------
+    leaves
+        The types that are told apart.
+    ancestors
+        Term to the terms above it, for the leaf types, the answers and the true terms.
+    """
+    known = is_known(truth)
+    truth, answers = truth[known].astype(str), answers[known].astype(str)
+    right = is_right(truth, answers, ancestors=ancestors) | is_right(answers, truth, ancestors=ancestors)
+    information = _information(answers, leaves, ancestors=ancestors)
+    return {
+        "accuracy_shared_parent": attempt(_share, right),
+        "information_shared_parent": attempt(_share, information),
+        "informed_accuracy_shared_parent": attempt(_share, information * right),
     }
 
 
@@ -69,6 +132,22 @@ def macro_f1(truth: Shaped[np.ndarray, " cell"], prediction: Shaped[np.ndarray, 
 
 def _coverage(truth: np.ndarray, prediction: np.ndarray) -> float:
     return _share(is_known(prediction[is_known(truth)]))
+
+
+def _share_listed(hits: Sequence[Bool[np.ndarray, " cell"]], number: int) -> float:
+    """Share of cells with a hit in the first columns."""
+    if len(hits) < number:
+        raise ValueError(f"{len(hits)} types are listed per cell, {number} are needed; raise `candidates` of the task")
+    return _share(np.any(hits[:number], axis=0))
+
+
+def _information(answers: np.ndarray, leaves: Sequence[str], *, ancestors: Mapping[str, Set[str]]) -> np.ndarray:
+    """1 - log(leaf types at or below an answer) / log(leaf types); 0 for a term that holds none of them."""
+    lines = [{leaf, *ancestors.get(leaf, ())} for leaf in leaves]
+    terms, inverse = np.unique(answers, return_inverse=True)
+    below = np.array([sum(term in line for line in lines) for term in terms.tolist()], dtype=float)
+    most = np.log(max(len(leaves), 2))
+    return np.where(below > 0, 1 - np.log(np.maximum(below, 1)) / most, 0.0)[inverse.ravel()]
 
 
 def _share(right: np.ndarray) -> float:

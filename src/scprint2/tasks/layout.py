@@ -18,6 +18,11 @@ DENOISED, UNINFLATED = "denoised", "denoised_uninflated"  # layers: with and wit
 EMBEDDING = "X_scprint2"  # obsm: the embedding that Table 1 scores; others carry their kind behind it
 BEFORE = "X_pca"  # obsm: principal components before integration
 ALL_CELLS = "all"
+# Answers of an annotation: obs["<answer>_cell_type_ontology_term_id"], with the term's name in obs["<answer>_cell_type"].
+PREDICTED = "predicted"
+SHARED_PARENT = "shared_parent"
+CANDIDATES = "candidates"  # obsm: the most likely types, best first, as codes of uns["leaves"]
+REFINED = "refined"  # uns: the names of further answers
 SEEN = "seen"  # obs column: the cell, its dataset or its donor was trained on
 
 
@@ -37,6 +42,11 @@ class Network:
     group: Group
     method: str
     scores: Float[np.ndarray, "gene gene"]
+
+
+def read_ancestors(prediction: AnnData) -> dict[str, frozenset[str]]:
+    """Return each term's ancestors, as stored with an annotation."""
+    return {term: frozenset(filter(None, str(line).split("|"))) for term, line in prediction.uns["ancestors"].items()}
 
 
 def lay_out(adata: AnnData, networks: list[Network]) -> AnnData:

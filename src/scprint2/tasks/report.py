@@ -17,9 +17,9 @@ from scprint2.metrics.annotation import is_right
 from scprint2.metrics.denoising import spearman
 from scprint2.metrics.embedding import BATCH, BESIDE, BIO, TOTALS
 from scprint2.metrics.networks import rank_edges
-from scprint2.tasks.layout import TERM, UNKNOWN, read_networks
+from scprint2.tasks.layout import TERM, UNKNOWN, read_ancestors, read_networks
 from scprint2.tasks.predictions import about
-from scprint2.tasks.scores import ancestors, edges_among, score_prediction, score_rows, write_scores
+from scprint2.tasks.scores import edges_among, score_prediction, score_rows, write_scores
 from scprint2.tasks.selection import dense, dense_counts
 
 Curve = tuple[Float[np.ndarray, " point"], Float[np.ndarray, " point"]]
@@ -179,7 +179,7 @@ def annotation_calls(prediction: AnnData) -> Calls:
     obs = pd.DataFrame(prediction.obs)
     obs = obs.loc[obs[TERM].astype(str) != UNKNOWN]
     truth, called = obs[TERM].to_numpy(dtype=str), obs[f"predicted_{TERM}"].to_numpy(dtype=str)
-    above = ancestors(prediction)
+    above = read_ancestors(prediction)
     return Calls(
         truth=truth,
         prediction=called,

@@ -11,7 +11,6 @@ import pandas as pd
 from anndata import AnnData
 
 from scprint2.files import atomic_path
-from scprint2.metrics.annotation import score_annotation
 from scprint2.metrics.denoising import score_by_depth, score_denoising
 from scprint2.metrics.embedding import score_embedding, summarize_embedding
 from scprint2.metrics.networks import match_edges, score_network
@@ -22,7 +21,6 @@ from scprint2.tasks.layout import (
     DENOISED,
     EMBEDDING,
     SEEN,
-    TERM,
     TRUE_MEAN,
     UNINFLATED,
     UNKNOWN,
@@ -30,6 +28,7 @@ from scprint2.tasks.layout import (
     read_truths,
 )
 from scprint2.tasks.predictions import about, read_prediction
+from scprint2.tasks.score_annotation import score_answers
 from scprint2.tasks.selection import dense, dense_counts
 
 METRIC_SECONDS = 1800.0  # a metric that takes longer has failed; the slowest takes minutes at the paper's size
@@ -90,17 +89,8 @@ def embedding_scores(prediction: AnnData) -> dict[str, Score]:
 
 
 def annotation_scores(prediction: AnnData) -> dict[str, Score]:
-    """Score predicted cell types; `answerable` is the share of cells (in percent) that the known types could get right."""
-    scores = score_annotation(
-        prediction.obs[TERM].astype(str).to_numpy(),
-        prediction.obs[f"predicted_{TERM}"].astype(str).to_numpy(),
-        ancestors=ancestors(prediction),
-    )
-    answerable = float(prediction.uns["answerable"])
-    return {
-        **scores,
-        "answerable": Score(100 * answerable) if np.isfinite(answerable) else failed("no cell has a label"),
-    }
+    """Score predicted cell types, and every other answer that the prediction holds."""
+    return score_answers(prediction)
 
 
 def network_scores(prediction: AnnData) -> dict[str, Score]:
@@ -140,11 +130,6 @@ def edges_among(network: AnnData, truth: pd.DataFrame) -> np.ndarray:
     """Rows and columns of the known edges in a network."""
     sources, targets = truth["regulator"].astype(str), truth["target"].astype(str)
     return match_edges(list(network.var_names), sources=list(sources), targets=list(targets))
-
-
-def ancestors(prediction: AnnData) -> dict[str, frozenset[str]]:
-    """Return each term's ancestors, as stored with an annotation."""
-    return {term: frozenset(filter(None, str(line).split("|"))) for term, line in prediction.uns["ancestors"].items()}
 
 
 def score_prediction(path: Path) -> tuple[AnnData, dict[str, Score]]:
