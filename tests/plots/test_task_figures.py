@@ -6,7 +6,13 @@ import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 
-from scprint2.plots.annotation import confusion_figure, order_terms, reliability_figure
+from scprint2.plots.annotation import (
+    answers_figure,
+    confusion_figure,
+    order_terms,
+    reliability_figure,
+    risk_coverage_figure,
+)
 from scprint2.plots.denoising import expression_figure, gain_by_depth, gain_overview
 from scprint2.plots.embedding import CAPTION, draw_map, embedding_panels, integration_table, kinds_figure
 from scprint2.plots.networks import precision_recall_figure, top_edges_figure
@@ -75,6 +81,29 @@ def test_the_reliability_curve_has_the_observed_share_of_each_bin():
     line = reliability_figure(confidence, right, title="set").axes[0].lines[1]
     np.testing.assert_allclose(line.get_xdata(), [0.15, 0.85], rtol=1e-5)
     np.testing.assert_allclose(line.get_ydata(), [0.25, 1.0])
+
+
+def test_answers_are_drawn_in_percent_with_what_is_strictly_right():
+    columns = ["accuracy", "accuracy_strict", "macro_f1", "macro_f1_strict"]
+    table = pd.DataFrame(
+        [[80, 60, 50, 40], [90, np.nan, np.nan, np.nan]], index=["single cells", "smoothed"], columns=columns
+    )
+    figure = answers_figure(table, ceiling=95.0, title="set")
+    assert {"single cells", "smoothed", "answerable"} <= set(texts(figure))
+    strict, aware = figure.axes[0].lines[:2]
+    assert list(aware.get_xdata()) == [80, 90]
+    assert strict.get_xdata()[0] == 60
+    assert list(aware.get_ydata()) == [1, 0], "the first answer stands on top"
+
+
+def test_the_risk_is_drawn_as_accuracy_inside_what_any_order_allows():
+    answered, risk = np.array([0.25, 0.5, 0.75, 1.0]), np.array([0.0, 0.0, 1 / 3, 0.25])
+    axis = risk_coverage_figure(answered, risk, title="set").axes[0]
+    (curve,) = [line for line in axis.lines if line.get_label() == "by confidence"]
+    np.testing.assert_allclose(curve.get_ydata(), [100, 100, 200 / 3, 75])
+    outline = axis.collections[0].get_paths()[0].vertices
+    assert outline[:, 1].min() == 0
+    assert outline[:, 1].max() == 100
 
 
 def test_the_gain_is_counted_over_the_cells_that_have_one():

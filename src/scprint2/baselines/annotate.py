@@ -24,6 +24,7 @@ COMPONENTS = 50
 NEIGHBORS = 15
 # After CellTypist's defaults: penalty, where scaled values are cut, genes per type of the second fit, neighbors of its graph.
 PENALTY, LARGEST_SCALED, GENES_PER_TYPE, VOTING_NEIGHBORS = 1e-4, 10, 300, 10
+EPOCHS = 30  # its documentation: 10 to 30; until nothing changes, they would be some hundreds
 OVER_CLUSTERING = ((5_000, 5), (20_000, 10), (40_000, 15), (100_000, 20), (200_000, 25))  # cells below, resolution
 FINEST = 30  # the resolution for more cells
 
@@ -99,10 +100,11 @@ def _fit_one_against_rest(
     leaves = tuple(np.unique(types).tolist())
     if len(leaves) < 2:
         raise ValueError(f"the corpus has one type of cell, {leaves}; this baseline needs two to tell apart")
-    first = SGDClassifier(loss="log_loss", alpha=PENALTY, random_state=seed).fit(expression, types)
+    settings = {"loss": "log_loss", "alpha": PENALTY, "max_iter": EPOCHS, "tol": None, "random_state": seed}
+    first = SGDClassifier(**settings).fit(expression, types)
     strongest = np.argsort(-np.abs(np.asarray(first.coef_)), axis=1, kind="stable")[:, :GENES_PER_TYPE]
     genes = np.unique(strongest)
-    second = SGDClassifier(loss="log_loss", alpha=PENALTY, random_state=seed).fit(expression[:, genes], types)
+    second = SGDClassifier(**settings).fit(expression[:, genes], types)
     logits = second.decision_function(test[:, genes])
     logits = np.column_stack([-logits, logits]) if len(leaves) == 2 else logits
     return leaves, logits.astype(np.float32)

@@ -4,12 +4,14 @@ from collections.abc import Mapping, Sequence, Set
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from jaxtyping import Bool, Float, Shaped
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from scipy.cluster.hierarchy import leaves_list, linkage
 
 FEWEST_CELLS = 10  # of a bin of the reliability curve
+BLUE, ORANGE, GREY = "#4477aa", "#d55e00", "0.6"
 MOST_PREDICTED = 30  # columns of a confusion matrix; rarer predictions are put together
 
 
@@ -52,7 +54,7 @@ def confusion_figure(
     for y, row in enumerate(rows):
         for x, column in enumerate(columns):
             if row == column or row in ancestors.get(column, ()):
-                axis.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, fill=False, edgecolor="#d55e00", linewidth=1.6))
+                axis.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, fill=False, edgecolor=ORANGE, linewidth=1.6))
             if shares[y, x] >= 0.1:
                 color = "white" if shares[y, x] > 0.55 else "black"
                 axis.text(x, y, f"{100 * shares[y, x]:.0f}", ha="center", va="center", fontsize=6.5, color=color)
@@ -79,13 +81,73 @@ def reliability_figure(
         2, 1, figsize=(4.4, 4.8), sharex=True, height_ratios=[3, 1], layout="constrained"
     )
     axis.plot([0, 1], [0, 1], color="0.7", linestyle="--", linewidth=1, label="calibrated")
-    axis.plot(stated, found, marker="o", color="#4477aa", label="observed")
+    axis.plot(stated, found, marker="o", color=BLUE, label="observed")
     axis.set(ylabel="share right", xlim=(0, 1), ylim=(-0.02, 1.02))
     axis.legend(frameon=False, fontsize=8)
-    below.hist(confidence, bins=list(edges), color="#4477aa")
+    below.hist(confidence, bins=list(edges), color=BLUE)
     below.set(xlabel="confidence", ylabel="cells")
     for panel in (axis, below):
         panel.spines[["top", "right"]].set_visible(False)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=10)
+    return figure
+
+
+def answers_figure(table: pd.DataFrame, *, ceiling: float, title: str) -> Figure:
+    """Draw the accuracy and the macro-F1 of each kind of answer, along the ontology (filled) and strictly (open).
+
+    Parameters
+    ----------
+    table
+        A row per kind of answer; columns `accuracy`, `accuracy_strict`, `macro_f1`, `macro_f1_strict`, NaN where there is none.
+    ceiling
+        Share of cells, in percent, that can be right at all; NaN where it is not known.
+    """
+    figure, axes = plt.subplots(
+        1, 2, figsize=(8.2, 1.5 + 0.3 * len(table)), sharey=True, sharex=True, layout="constrained"
+    )
+    places = np.arange(len(table))[::-1]
+    for axis, metric, name in zip(axes, ("accuracy", "macro_f1"), ("accuracy", "macro-F1"), strict=True):
+        aware, strict = table[metric].to_numpy(dtype=float), table[f"{metric}_strict"].to_numpy(dtype=float)
+        axis.hlines(places, strict, aware, color=BLUE, linewidth=1)
+        axis.plot(strict, places, "o", markerfacecolor="white", color=BLUE, label="the same term")
+        axis.plot(aware, places, "o", color=BLUE, label="or a term below it")
+        if np.isfinite(aware[0]):
+            axis.axvline(aware[0], color=GREY, linewidth=1, zorder=0)
+        axis.set(xlabel=f"{name} (%)", xlim=(-3, 103), ylim=(-0.6, len(table) - 0.4))
+        axis.set_yticks(places, table.index)
+        axis.spines[["top", "right"]].set_visible(False)
+    if np.isfinite(ceiling):
+        axes[0].axvline(ceiling, color=ORANGE, linestyle=":", linewidth=1.5, zorder=0, label="answerable")
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower right", ncols=3, frameon=False, fontsize=8)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=10)
+    return figure
+
+
+def risk_coverage_figure(
+    answered: Float[np.ndarray, " point"], risk: Float[np.ndarray, " point"], *, title: str
+) -> Figure:
+    """Draw the accuracy among the answered cells over their share, between the best and the worst order to answer them in.
+
+    Parameters
+    ----------
+    answered
+        Share of answered cells, rising to 1.
+    risk
+        Error rate among them.
+    """
+    figure, axis = plt.subplots(figsize=(4.4, 3.6), layout="constrained")
+    accuracy = 1 - risk[-1]
+    best = np.minimum(1, accuracy / answered)
+    worst = np.maximum(0, 1 - risk[-1] / answered)
+    axis.fill_between(100 * answered, 100 * worst, 100 * best, color="0.93", linewidth=0, label="any order")
+    axis.axhline(100 * accuracy, color=GREY, linestyle="--", linewidth=1, label="order by chance")
+    axis.plot(100 * answered, 100 * (1 - risk), color=BLUE, linewidth=2, label="by confidence")
+    axis.axvline(90, color=GREY, linestyle=":", linewidth=1)
+    axis.set(xlabel="answered cells, the most confident first (%)", ylabel="right among them (%)")
+    axis.set(xlim=(0, 100), ylim=(-2, 102))
+    axis.legend(frameon=False, fontsize=8, loc="best")
+    axis.spines[["top", "right"]].set_visible(False)
     figure.suptitle(title, x=0.01, ha="left", fontsize=10)
     return figure
 

@@ -13,12 +13,13 @@ from jaxtyping import Bool, Float, Num, Shaped
 from matplotlib.figure import Figure
 
 from scprint2.data import ontology
-from scprint2.metrics.annotation import is_right
+from scprint2.metrics.annotation import LISTED, is_right
 from scprint2.metrics.denoising import spearman
 from scprint2.metrics.embedding import BATCH, BESIDE, BIO, TOTALS
 from scprint2.metrics.networks import rank_edges
-from scprint2.tasks.layout import TERM, UNKNOWN, read_ancestors, read_networks
+from scprint2.tasks.layout import REFINED, TERM, UNKNOWN, read_ancestors, read_networks
 from scprint2.tasks.predictions import about
+from scprint2.tasks.score_annotation import REFINED_METRICS
 from scprint2.tasks.scores import edges_among, score_prediction, score_rows, write_scores
 from scprint2.tasks.selection import dense, dense_counts
 
@@ -188,6 +189,22 @@ def annotation_calls(prediction: AnnData) -> Calls:
         ancestors=above,
         names={term: str(name) for term, name in prediction.uns["names"].items()},
     )
+
+
+def answer_table(one: Scored) -> pd.DataFrame:
+    """Lay out the scores of each kind of answer of an annotation: accuracy and macro-F1, along the ontology and strictly."""
+    suffixes = {"single cells": ""}
+    suffixes |= {str(name).replace("_", " "): f"_{name}" for name in one.prediction.uns.get(REFINED, ())}
+    table = {
+        name: {metric: one.values.get(f"{metric}{suffix}") for metric in REFINED_METRICS}
+        for name, suffix in suffixes.items()
+    }
+    for number in LISTED:
+        found = {metric: f"accuracy_top_{number}{metric.removeprefix('accuracy')}" for metric in REFINED_METRICS[:2]}
+        table[f"best of {number}"] = {metric: one.values.get(name) for metric, name in found.items()}
+    table["shared parent"] = {"accuracy": one.values.get("accuracy_shared_parent")}
+    table["shared parent, by information"] = {"accuracy": one.values.get("informed_accuracy_shared_parent")}
+    return pd.DataFrame(table).T.reindex(columns=pd.Index(REFINED_METRICS)).astype(float)
 
 
 def precision_recall_curves(prediction: AnnData) -> tuple[dict[tuple[str, str], Curve], dict[str, float]]:
