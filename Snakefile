@@ -29,6 +29,7 @@ include: "rules/studies.smk"
 include: "rules/table.smk"
 include: "rules/claims.smk"
 include: "rules/figures.smk"
+include: "rules/context_sweep.smk"
 include: "rules/reports.smk"
 
 

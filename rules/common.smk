@@ -10,7 +10,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
 from scprint2 import MODEL_REVISION
-from scprint2.config import overlay, tasks
+from scprint2.config import overlay, sweeps, tasks
 from scprint2.data import (
     chunk_plan,
     corpora,
@@ -219,7 +219,10 @@ BASELINES = {
     if any(job.task == task for job in JOBS)
 }
 BASELINE_CORPUS = EXPERIMENTS["base"]["data"]["corpus"]
-TEST_DATASETS = sorted({job.dataset for job in JOBS})
+CONTEXT_SWEEP = sweeps.read_sweep(CONFIG, "context", scale=config["scale"])
+TEST_DATASETS = sorted(
+    {job.dataset for job in JOBS}.union(ROLES[CONTEXT_SWEEP["role"]])
+)
 announce_downloads()
 
 MODEL_ROWS = "|".join(VARIANTS)

@@ -99,6 +99,26 @@ def find_notebook(wildcards):
     return TASKS[wildcards.task]["notebook"]
 
 
+# --- sweeps ---
+
+
+def context_sweeps(wildcards):
+    """A table for each row of the sweep that is run, each of its seeds, and each dataset."""
+    rows = [row for row in CONTEXT_SWEEP["variants"] if row in VARIANTS]
+    datasets = ROLES[CONTEXT_SWEEP["role"]]
+    if not rows or not datasets:
+        raise WorkflowError(
+            f"nothing to draw: of the rows {CONTEXT_SWEEP['variants']} of config/sweeps.yaml these are run: {rows}; datasets "
+            f"with the role {CONTEXT_SWEEP['role']!r}: {datasets}. Change `variants` there, or give a dataset the role."
+        )
+    return [
+        f"results/{wildcards.scale}/context_sweep/{row}/seed_{seed}/{dataset}.tsv"
+        for row in rows
+        for seed in seeds(row)
+        for dataset in datasets
+    ]
+
+
 # --- Table 1 ---
 
 

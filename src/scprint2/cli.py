@@ -12,7 +12,7 @@ import typer
 
 from scprint2.data.command import app as data_app
 from scprint2.data.protein_command import embed_proteins
-from scprint2.tasks.command import predict
+from scprint2.tasks.command import predict, sweep_context
 from scprint2.training.work import EXIT_UNFINISHED, Unfinished
 
 EXIT_ERROR = 1
@@ -31,6 +31,12 @@ app.command(
     epilog="Example: scprint2 predict --model results/mini/models/base/seed_0 --seed 0 --out predictions --jobs jobs.json, where "
     'jobs.json holds [{"task": "embed", "role": "lung", "dataset": "sim_lung", "settings": {...}, "cells": "cells.h5ad"}]',
 )(predict)
+app.command(
+    "sweep-context",
+    epilog="Example: scprint2 sweep-context --model results/mini/models/base/seed_0 --cells cells.h5ad --out sweep.tsv "
+    '--settings \'{"batch_size": 64, "cells": 400, "lengths": [16, 64], '
+    '"smoothing": {"kind": "smooth", "neighbors": 6, "strength": 0.1, "weights": "equal"}}\'',
+)(sweep_context)
 app.command(
     "embed-proteins",
     epilog="Example: scprint2 embed-proteins --proteins proteins.tsv --model esm2_t33_650M_UR50D --work work/human "

@@ -35,6 +35,8 @@ TINY_CONSTANTS = {
     "network_cells": 40,
     "network_genes_perturbation": 60,
     "network_genes_curated": 60,
+    "context_cells": 50,
+    "context_lengths": [16, 64],
     "embed_cells": 100,  # local inverse Simpson's index needs 90
 }
 TINY_ROLES = {
@@ -43,6 +45,7 @@ TINY_ROLES = {
     "pancreas": ["sim_lung"],
     "gwps": ["sim_k562"],
     "omni": ["sim_kidney"],
+    "context": ["sim_lung"],
 }
 TINY_BASELINES = {"denoise": "identity", "embed": "pca", "annotate": "majority", "networks": "pearson"}
 

@@ -134,6 +134,18 @@ def test_the_figures_belong_to_everything_and_each_is_a_target_of_its_own(projec
     assert (alone["draw_heat_map"], alone["publish_figure"], alone["draw_learning_curves"]) == (1, 1, 0)
 
 
+def test_the_context_sweep_is_a_target_of_its_own_for_the_named_rows_that_are_run(project):
+    add_tiny_scale(project)
+    assert "sweep_context" not in project.plan("--config", *SETTINGS)
+    jobs = project.plan("results/figures/context_sweep.pdf", "--config", *SETTINGS)
+    assert (jobs["sweep_context"], jobs["draw_context_sweep"], jobs["publish_context_sweep"]) == (1, 1, 1)
+    assert jobs["pretrain"] == 1, "the untrained control is not among the rows of the sweep"
+    printed = project.run(
+        "results/figures/context_sweep.pdf", "--dry-run", "--config", "scale=tiny", "variants=mse", succeeds=False
+    )
+    assert "nothing to draw" in printed
+
+
 def test_the_claims_belong_to_everything_and_train_nothing_more(project):
     add_tiny_scale(project)
     everything = project.plan("--config", *SETTINGS)

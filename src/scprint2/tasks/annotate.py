@@ -1,6 +1,6 @@
 """Zero-shot prediction of cell types."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -94,33 +94,35 @@ def predict_cell_types(
     chosen = adata[draw_cells(adata, settings.cells)]
     reader = Reader(pretrained, adata, rows=adata.obs_names.get_indexer(chosen.obs_names))
     selector = reader.top_expressed(settings.max_genes)
-    logits, embedding = classify_cells(reader, CLASS, selector=selector, batch_size=settings.batch_size)
-    evidence = Evidence(tuple(pretrained.labels[CLASS].leaves), logits, embedding)
+    evidence = classify_cells(reader, [CLASS], selector=selector, batch_size=settings.batch_size)[CLASS]
     return answer(chosen, evidence, settings=settings)
 
 
-def classify_cells(
-    reader: Reader, name: str, *, selector: Selector, batch_size: int
-) -> tuple[Float[np.ndarray, "cell leaf"], Float[np.ndarray, "cell dim"]]:
-    """Return the logits of one class of labels, and the cells' embedding for that class.
+def classify_cells(reader: Reader, names: Sequence[str], *, selector: Selector, batch_size: int) -> dict[str, Evidence]:
+    """Return for each class of labels what the model says, the embedding being the cells' embedding for that class.
 
     Raises
     ------
     ValueError
-        If the model does not predict the class.
+        If the model does not predict one of the classes.
     """
-    classes = reader.pretrained.labels.classes
-    if name not in classes:
-        raise ValueError(f"the model predicts {list(classes)}, not {name}; it cannot annotate")
+    labels = reader.pretrained.labels
+    missing = [name for name in names if name not in labels.classes]
+    if missing:
+        raise ValueError(f"the model predicts {list(labels.classes)}, not {', '.join(missing)}; it cannot annotate")
 
-    def classify(batch: CellBatch) -> tuple[Tensor, Tensor]:
+    def classify(batch: CellBatch) -> list[tuple[Tensor, Tensor]]:
         output: CellOutput = reader.pretrained.model(batch)
-        embedding = pool_tokens(output.cell_embeddings.float(), classes=classes, token=name)
-        return output.logits[name].float().cpu(), embedding.cpu()
+        tokens = output.cell_embeddings.float()
+        embeddings = [pool_tokens(tokens, classes=labels.classes, token=name).cpu() for name in names]
+        return [(output.logits[name].float().cpu(), part) for name, part in zip(names, embeddings, strict=True)]
 
-    parts = [part for _, part in run(reader, classify, selector=selector, batch_size=batch_size)]
-    logits, embedding = (torch.cat(values).numpy().astype(np.float32) for values in zip(*parts, strict=True))
-    return logits, embedding
+    batches = [batch for _, batch in run(reader, classify, selector=selector, batch_size=batch_size)]
+    evidence = {}
+    for name, parts in zip(names, zip(*batches, strict=True), strict=True):
+        logits, embedding = (torch.cat(values).numpy().astype(np.float32) for values in zip(*parts, strict=True))
+        evidence[name] = Evidence(tuple(labels[name].leaves), logits, embedding)
+    return evidence
 
 
 def answer(cells: AnnData, evidence: Evidence, *, settings: AnnotateSettings, calls: Calls | None = None) -> AnnData:

@@ -32,3 +32,25 @@ def predict(
     known = read_seen(seen) if seen else None
     for path in run(method, read_jobs(jobs), out=out, seed=seed, seen=known):
         typer.echo(path)
+
+
+def sweep_context(
+    model: Annotated[Path, typer.Option(help="Folder of a trained model.", exists=True, file_okay=False)],
+    cells: Annotated[Path, typer.Option(help="A processed dataset (cells.h5ad).", exists=True, dir_okay=False)],
+    settings: Annotated[str, typer.Option(help="JSON text, as `settings` of `context` in config/sweeps.yaml.")],
+    out: Annotated[Path, typer.Option(help="TSV to write.")],
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+) -> None:
+    """Measure how well labels are predicted from few and from many genes (figure 2d)."""
+    import anndata
+
+    from scprint2.files import atomic_path
+    from scprint2.tasks.context_sweep import ContextSweepSettings
+    from scprint2.tasks.context_sweep import sweep_context as run
+    from scprint2.tasks.predict import load_pretrained
+
+    chosen = ContextSweepSettings.model_validate_json(settings)
+    table = run(load_pretrained(model, device=device), anndata.read_h5ad(cells), settings=chosen)
+    with atomic_path(out) as temporary:
+        table.to_csv(temporary, sep="\t", index=False)
+    typer.echo(out)

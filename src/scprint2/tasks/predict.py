@@ -94,12 +94,7 @@ def load_method(*, model: Path | None, baseline: str | None, corpus: Path | None
     if (model is None) == (baseline is None):
         raise ValueError("give either a model folder or the name of a baseline")
     if model is not None:
-        device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-        pretrained = load_model(model, device)
-        numerics = inference_numerics(torch.device(device))
-        kernel = place_kernel(pretrained.model, device=numerics.device, precision=numerics.precision)
-        LOG.info(kernel.line)
-        return Method(str(model), pretrained, MODEL_TASKS)
+        return Method(str(model), load_pretrained(model, device=device), MODEL_TASKS)
     from scprint2.baselines import BASELINES  # here, because models need none of their libraries
 
     tasks = {task: entries[str(baseline)] for task, entries in BASELINES.items() if baseline in entries}
@@ -109,6 +104,16 @@ def load_method(*, model: Path | None, baseline: str | None, corpus: Path | None
             f"a baseline needs a corpus manifest and one of the names {known}; found {baseline!r}, {corpus}"
         )
     return Method(baseline, training_cells(corpus), tasks)
+
+
+def load_pretrained(model: Path, *, device: str) -> PretrainedModel:
+    """Load a model folder onto a device (`auto`: a GPU where there is one), with the attention that suits it."""
+    device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    pretrained = load_model(model, device)
+    numerics = inference_numerics(torch.device(device))
+    kernel = place_kernel(pretrained.model, device=numerics.device, precision=numerics.precision)
+    LOG.info(kernel.line)
+    return pretrained
 
 
 def training_cells(corpus: Path) -> TrainingCells:

@@ -1,0 +1,85 @@
+"""Accuracy of predicted labels over the number of genes in context, a panel per label (figure 2d)."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import NullFormatter, ScalarFormatter
+
+# Okabe and Ito's palette; black is the first row.
+PALETTE = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+ACROSS, PANEL = 4, (2.5, 2.2)  # panels in a line; width and height of one, inches
+FEWEST_CELLS = 20  # an accuracy over fewer cells is not drawn
+STARRED = "cell_type"
+
+
+def read_sweeps(tables: Iterable[str | Path]) -> pd.DataFrame:
+    """Read the tables `.../<variant>/seed_<n>/<dataset>.tsv` as one, with `variant`, `seed` and `dataset`."""
+    parts = []
+    for path in map(Path, tables):
+        table = pd.read_csv(path, sep="\t", keep_default_na=False, na_values={"accuracy": [""]})
+        seed = int(path.parent.name.removeprefix("seed_"))
+        parts.append(table.assign(variant=path.parent.parent.name, seed=seed, dataset=path.stem))
+    return pd.concat(parts, ignore_index=True)
+
+
+def plot_context_sweep(sweep: pd.DataFrame, *, scale: str) -> Figure:
+    """Draw the mean over seeds and datasets, and the range: full for the cells that express so many genes, dashed for all.
+
+    Raises
+    ------
+    ValueError
+        If nothing could be computed.
+    """
+    usable = sweep.loc[(sweep["status"] == "ok") & (sweep["cells"] >= FEWEST_CELLS)]
+    labels = list(dict.fromkeys(usable["label"]))
+    if not labels:
+        raise ValueError(f"no accuracy over at least {FEWEST_CELLS} cells: {sorted(set(sweep['reason']) - {''})}")
+    colors = dict(zip(dict.fromkeys(sweep["variant"]), PALETTE * len(sweep), strict=False))
+    lines = -(-len(labels) // ACROSS)
+    size = (0.4 + PANEL[0] * min(ACROSS, len(labels)), 1.1 + PANEL[1] * lines)
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots(lines, min(ACROSS, len(labels)), squeeze=False, sharex=True, sharey=True).ravel()
+    for axis, label in zip(axes, labels, strict=False):
+        _draw_panel(axis, usable.loc[usable["label"] == label], colors, star=label == STARRED)
+        axis.set_title(str(label).replace("_", " "), fontsize=9, loc="left")
+    for axis in axes[len(labels) :]:
+        axis.set_visible(False)
+    handles = [Line2D([], [], color=color, label=name.replace("_", " ")) for name, color in colors.items()]
+    handles += [
+        Line2D([], [], color="0.4", label="cells that express so many"),
+        Line2D([], [], color="0.4", linestyle="--", label="all cells"),
+        Line2D([], [], color="0.4", marker="*", linestyle="", label="smoothed"),
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False, fontsize=8)
+    figure.supxlabel("genes in context", fontsize=9)
+    figure.supylabel("accuracy (%)", fontsize=9)
+    datasets = ", ".join(dict.fromkeys(sweep["dataset"]))
+    figure.suptitle(f"Accuracy over genes in context · {datasets} · scale {scale}", x=0.01, ha="left", fontsize=10)
+    return figure
+
+
+def _draw_panel(axis: Axes, sweep: pd.DataFrame, colors: Mapping[str, str], *, star: bool) -> None:
+    for variant, color in colors.items():
+        own = sweep.loc[sweep["variant"] == variant]
+        for group, dashes in (("deep", "-"), ("all", "--")):
+            found = own.loc[(own["group"] == group) & (own["calls"] == "single")].groupby("genes")["accuracy"]
+            if not len(found):
+                continue
+            mean = found.mean()
+            axis.plot(mean.index, mean, color=color, linestyle=dashes, marker="o", markersize=2.5, linewidth=1.2)
+            if group == "deep":
+                axis.fill_between(mean.index, found.min(), found.max(), color=color, alpha=0.12, linewidth=0)
+        smoothed = own.loc[(own["group"] == "deep") & (own["calls"] == "smoothed")].groupby("genes")["accuracy"].mean()
+        if star and len(smoothed):
+            axis.plot(smoothed.index[-1], smoothed.iloc[-1], marker="*", markersize=9, color=color)
+    axis.set(xscale="log", ylim=(-3, 103))
+    axis.set_xticks(sorted(set(sweep["genes"])))
+    axis.xaxis.set_major_formatter(ScalarFormatter())
+    axis.xaxis.set_minor_formatter(NullFormatter())
+    axis.tick_params(labelsize=7)
+    axis.tick_params(axis="x", rotation=90)
+    axis.spines[["top", "right"]].set_visible(False)

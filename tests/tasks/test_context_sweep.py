@@ -1,0 +1,118 @@
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from scprint2.cli import app
+from scprint2.config.sweeps import read_sweep
+from scprint2.plots.context_sweep import plot_context_sweep, read_sweeps
+from scprint2.tasks.annotate import AnnotateSettings, predict_cell_types
+from scprint2.tasks.context_sweep import COLUMNS, ContextSweepSettings, sweep_context
+from scprint2.tasks.scores import annotation_scores
+from tests.helpers import CONFIG
+from tests.tasks.example import ANNOTATE, make_cells
+
+VALUES = {
+    "batch_size": 16, "cells": 1000, "lengths": [10, 30, 200], "smoothing": ANNOTATE["refinements"]["smoothed"]
+}  # fmt: skip
+SETTINGS = ContextSweepSettings.model_validate(VALUES)
+SCALES = sorted(path.stem for path in (CONFIG / "scales").glob("*.yaml"))
+
+
+@pytest.fixture
+def labeled(cells):
+    """Cells with a second label that varies; the others are one value or unknown."""
+    cells.obs["sex_ontology_term_id"] = np.where(np.arange(cells.n_obs) % 3, "PATO:0000383", "PATO:0000384")
+    return cells
+
+
+@pytest.fixture
+def sweep(pretrained, labeled):
+    return sweep_context(pretrained, labeled, settings=SETTINGS)
+
+
+def test_every_label_that_the_cells_have_is_predicted_from_every_number_of_genes(sweep):
+    assert tuple(sweep.columns) == COLUMNS
+    usable = sweep[sweep["genes"] < 200]
+    assert set(usable["label"]) == {"cell_type", "sex", "organism"}
+    assert len(usable) == 3 * 2 * 2 * 2  # labels, numbers, groups, kinds of calls
+    assert set(usable.loc[usable["group"] == "all", "cells"]) == {60}
+
+
+def test_the_accuracy_is_that_of_the_task_annotate(sweep, pretrained, labeled):
+    settings = AnnotateSettings.model_validate(ANNOTATE | {"max_genes": 30})
+    scores = annotation_scores(predict_cell_types(pretrained, labeled, settings=settings, seed=0))
+    own = sweep.query("label == 'cell_type' and genes == 30 and group == 'all'").set_index("calls")["accuracy"]
+    assert own["single"] == scores["accuracy"].value
+    assert own["smoothed"] == scores["accuracy_smoothed"].value
+
+
+def test_deep_cells_are_those_that_express_as_many_genes(sweep, labeled):
+    expressed = np.asarray((labeled.X > 0).sum(axis=1)).ravel()
+    deep = sweep.query("label == 'cell_type' and group == 'deep' and calls == 'single'").set_index("genes")["cells"]
+    assert deep[30] == (expressed >= 30).sum()
+    assert deep[10] == (expressed >= 10).sum() > deep[30]
+
+
+def test_more_genes_than_the_dataset_has_fail_with_the_reason(sweep):
+    lines = sweep[sweep["genes"] == 200]
+    assert set(lines["status"]) == {"failed"}
+    assert set(lines["reason"]) == {"the dataset has 50 genes"}
+    assert lines["accuracy"].isna().all()
+
+
+def test_the_command_writes_what_the_figure_reads(pretrained, labeled, tmp_path, monkeypatch):
+    monkeypatch.setattr("scprint2.tasks.predict.load_pretrained", lambda folder, device: pretrained)
+    labeled.write_h5ad(tmp_path / "cells.h5ad")
+    out = tmp_path / "base" / "seed_3" / "set.tsv"
+    settings = SETTINGS.model_dump_json()
+    arguments = [
+        "--model",
+        tmp_path / "model",
+        "--cells",
+        tmp_path / "cells.h5ad",
+        "--settings",
+        settings,
+        "--out",
+        out,
+    ]
+    done = CliRunner().invoke(app, ["sweep-context", *map(str, arguments), "--device", "cpu"])
+    assert done.exit_code == 0, done.output
+    read = read_sweeps([out])
+    assert (read["seed"] == 3).all()
+    assert (read["variant"] == "base").all()
+    assert read.query("genes == 200")["accuracy"].isna().all()
+
+
+def test_the_figure_has_a_panel_per_label_and_draws_no_accuracy_of_few_cells(sweep):
+    table = sweep.assign(variant="base", seed=0, dataset="set")
+    table.loc[(table["group"] == "deep") & (table["genes"] == 30), "cells"] = 3
+    figure = plot_context_sweep(table, scale="mini")
+    titles = [axis.get_title(loc="left") for axis in figure.axes if axis.get_visible()]
+    assert titles == ["cell type", "sex", "organism"]
+    deep, everything = figure.axes[0].lines[:2]
+    assert list(deep.get_xdata()) == [10]
+    assert list(everything.get_xdata()) == [10, 30]
+
+
+def test_a_figure_of_nothing_says_why(sweep):
+    table = sweep[sweep["genes"] == 200].assign(variant="base", seed=0, dataset="set")
+    with pytest.raises(ValueError, match="the dataset has 50 genes"):
+        plot_context_sweep(table, scale="mini")
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_every_scale_gives_the_sweep_settings_that_it_accepts(scale):
+    sweep = read_sweep(CONFIG, "context", scale=scale)
+    lengths = ContextSweepSettings.model_validate(sweep["settings"]).lengths
+    assert list(lengths) == sorted(lengths)
+    assert {path.stem for path in (CONFIG / "variants").glob("*.yaml")} >= set(sweep["variants"])
+
+
+def test_a_sweep_that_is_not_there_is_named():
+    with pytest.raises(ValueError, match="no sweep 'depth'"):
+        read_sweep(CONFIG, "depth", scale="mini")
+
+
+def test_a_label_that_no_cell_has_is_left_out(pretrained):
+    found = sweep_context(pretrained, make_cells(20, unknown=20), settings=SETTINGS)
+    assert set(found["label"]) == {"organism"}
