@@ -36,6 +36,8 @@ def test_every_label_that_the_cells_have_is_predicted_from_every_number_of_genes
     assert set(usable["label"]) == {"cell_type", "sex", "organism"}
     assert len(usable) == 3 * 2 * 2 * 2  # labels, numbers, groups, kinds of calls
     assert set(usable.loc[usable["group"] == "all", "cells"]) == {60}
+    majority = usable.loc[usable["group"] == "all"].groupby("label")["majority"].first()
+    assert majority.to_dict() == pytest.approx({"cell_type": 50, "sex": 200 / 3, "organism": 100})
 
 
 def test_the_accuracy_is_that_of_the_task_annotate(sweep, pretrained, labeled):
@@ -89,7 +91,8 @@ def test_the_figure_has_a_panel_per_label_and_draws_no_accuracy_of_few_cells(swe
     figure = plot_context_sweep(table, scale="mini")
     titles = [axis.get_title(loc="left") for axis in figure.axes if axis.get_visible()]
     assert titles == ["cell type", "sex", "organism"]
-    deep, everything = figure.axes[0].lines[:2]
+    floor, deep, everything = figure.axes[0].lines[:3]
+    assert list(floor.get_ydata()) == [50, 50]
     assert list(deep.get_xdata()) == [10]
     assert list(everything.get_xdata()) == [10, 30]
 

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import NullFormatter, ScalarFormatter
+from matplotlib.ticker import NullLocator, ScalarFormatter
 
 # Okabe and Ito's palette; black is the first row.
 PALETTE = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -20,7 +20,7 @@ def read_sweeps(tables: Iterable[str | Path]) -> pd.DataFrame:
     """Read the tables `.../<variant>/seed_<n>/<dataset>.tsv` as one, with `variant`, `seed` and `dataset`."""
     parts = []
     for path in map(Path, tables):
-        table = pd.read_csv(path, sep="\t", keep_default_na=False, na_values={"accuracy": [""]})
+        table = pd.read_csv(path, sep="\t", keep_default_na=False, na_values={"accuracy": [""], "majority": [""]})
         seed = int(path.parent.name.removeprefix("seed_"))
         parts.append(table.assign(variant=path.parent.parent.name, seed=seed, dataset=path.stem))
     return pd.concat(parts, ignore_index=True)
@@ -48,14 +48,17 @@ def plot_context_sweep(sweep: pd.DataFrame, *, scale: str) -> Figure:
         axis.set_title(str(label).replace("_", " "), fontsize=9, loc="left")
     for axis in axes[len(labels) :]:
         axis.set_visible(False)
+    for axis in axes[max(len(labels) - ACROSS, 0) : len(labels)]:  # nothing stands below these
+        axis.tick_params(labelbottom=True)
+        axis.set_xlabel("genes in context", fontsize=8)
     handles = [Line2D([], [], color=color, label=name.replace("_", " ")) for name, color in colors.items()]
     handles += [
         Line2D([], [], color="0.4", label="cells that express so many"),
         Line2D([], [], color="0.4", linestyle="--", label="all cells"),
         Line2D([], [], color="0.4", marker="*", linestyle="", label="smoothed"),
+        Line2D([], [], color="0.6", linestyle=":", label="the most frequent value for all cells"),
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False, fontsize=8)
-    figure.supxlabel("genes in context", fontsize=9)
     figure.supylabel("accuracy (%)", fontsize=9)
     datasets = ", ".join(dict.fromkeys(sweep["dataset"]))
     figure.suptitle(f"Accuracy over genes in context · {datasets} · scale {scale}", x=0.01, ha="left", fontsize=10)
@@ -63,6 +66,8 @@ def plot_context_sweep(sweep: pd.DataFrame, *, scale: str) -> Figure:
 
 
 def _draw_panel(axis: Axes, sweep: pd.DataFrame, colors: Mapping[str, str], *, star: bool) -> None:
+    floor = sweep.loc[sweep["group"] == "all"].groupby("genes")["majority"].mean()
+    axis.plot(floor.index, floor, color="0.6", linestyle=":", linewidth=1.2)
     for variant, color in colors.items():
         own = sweep.loc[sweep["variant"] == variant]
         for group, dashes in (("deep", "-"), ("all", "--")):
@@ -79,7 +84,7 @@ def _draw_panel(axis: Axes, sweep: pd.DataFrame, colors: Mapping[str, str], *, s
     axis.set(xscale="log", ylim=(-3, 103))
     axis.set_xticks(sorted(set(sweep["genes"])))
     axis.xaxis.set_major_formatter(ScalarFormatter())
-    axis.xaxis.set_minor_formatter(NullFormatter())
+    axis.xaxis.set_minor_locator(NullLocator())
     axis.tick_params(labelsize=7)
     axis.tick_params(axis="x", rotation=90)
     axis.spines[["top", "right"]].set_visible(False)

@@ -17,7 +17,7 @@ from scprint2.tasks.refinement import CellGraph, SmoothConfig
 from scprint2.tasks.selection import draw_cells
 from scprint2.training.checkpoint import PretrainedModel
 
-COLUMNS = ("label", "genes", "group", "calls", "cells", "accuracy", "status", "reason")
+COLUMNS = ("label", "genes", "group", "calls", "cells", "majority", "accuracy", "status", "reason")
 ALL, DEEP = "all", "deep"
 SINGLE, SMOOTHED = "single", "smoothed"
 
@@ -37,8 +37,8 @@ def sweep_context(pretrained: PretrainedModel, adata: AnnData, *, settings: Cont
     Returns one line per label, number of genes, group of cells and kind of calls, with the columns `COLUMNS`. `group`: `all`
     cells, where genes that a cell does not express fill its context, or `deep`, the cells that express so many genes, as in
     figure 2d; the deep cells of one number are others than those of the next. `calls`: of `single` cells, or `smoothed` (its
-    star), over the cells of the group. `accuracy` is that of the task `annotate`, in percent. What cannot be computed has the
-    status `failed` and a reason.
+    star), over the cells of the group. `accuracy` is that of the task `annotate`, in percent, and `majority` that of calling all
+    cells what most of them are. What cannot be computed has the status `failed` and a reason.
 
     Source: Methods, "Classification task"; figure 2d.
     """
@@ -72,15 +72,17 @@ def _score(
     if evidence.embedding is not None and len(cells) > 1:
         logits[SMOOTHED] = smoothing.refine(evidence.logits[cells], CellGraph(evidence.embedding[cells]))
     above = {leaf: ontology.ancestors(leaf) for leaf in evidence.leaves}
+    known = truth[cells][is_known(truth[cells])]
+    majority = 100 * np.unique(known, return_counts=True)[1].max() / len(known) if len(known) else None
     lines = []
     for calls, values in logits.items():
         terms = call_best(values, evidence.leaves).terms
         score = score_annotation(truth[cells], terms, ancestors=above)["accuracy"]
-        line = {"calls": calls, "cells": int(is_known(truth[cells]).sum()), "accuracy": score.value}
+        line = {"calls": calls, "cells": len(known), "majority": majority, "accuracy": score.value}
         lines.append({**line, "status": score.status, "reason": score.reason})
     return lines
 
 
 def _fail(name: str, length: int, reason: str) -> dict[str, object]:
-    line = {"label": name, "genes": length, "group": ALL, "calls": SINGLE, "cells": 0, "accuracy": None}
-    return {**line, "status": "failed", "reason": reason}
+    line = {"label": name, "genes": length, "group": ALL, "calls": SINGLE, "cells": 0}
+    return {**line, "majority": None, "accuracy": None, "status": "failed", "reason": reason}
