@@ -28,6 +28,7 @@ include: "rules/gymnasium.smk"
 include: "rules/table.smk"
 include: "rules/claims.smk"
 include: "rules/figures.smk"
+include: "rules/networks.smk"
 include: "rules/reports.smk"
 
 

@@ -6,10 +6,11 @@ import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 
+from scprint2.metrics.overlap import compare_truths
 from scprint2.plots.annotation import confusion_figure, order_terms, reliability_figure
 from scprint2.plots.denoising import expression_figure, gain_by_depth
 from scprint2.plots.embedding import CAPTION, draw_map, embedding_panels, integration_table
-from scprint2.plots.networks import precision_recall_figure, top_edges_figure
+from scprint2.plots.networks import overlap_figure, precision_recall_figure, score_figure, top_edges_figure
 
 mpl.use("Agg")
 
@@ -101,3 +102,26 @@ def test_known_edges_are_counted_against_chance():
     shown = texts(top_edges_figure(edges, expected=0.2, title="set"))
     assert "1 of 2 known (blue); chance: 0.2" in shown
     assert "a → c" in shown
+
+
+def test_the_overlap_shows_each_share_its_number_and_how_far_it_is_from_chance():
+    overlap = compare_truths(
+        {"one": frozenset({("A", "x"), ("A", "y"), ("B", "x")}), "other": frozenset({("A", "x"), ("B", "z")})}
+    )
+    shown = texts(overlap_figure(overlap.assign(organism="man"), title="t"))
+    fold = overlap["fold"].iloc[0]
+    assert {f"33.3%\n1 ({fold:.1f} x chance)", f"50.0%\n1 ({fold:.1f} x chance)", "one\n3 edges", "man"} <= set(shown)
+
+
+def test_a_score_is_drawn_beside_its_shuffled_control_and_a_failed_one_is_not():
+    scores = pd.DataFrame(
+        [("a", "base", 2.0, 1.5), ("a", "tf", 1.0, np.nan), ("b", "base", np.nan, np.nan), ("b", "tf", 4.0, 3.0)],
+        columns=["panel", "row", "odds_ratio", "shuffled"],
+    )
+    figure = score_figure(scores, title="t")
+    assert [axis.get_title(loc="left") for axis in figure.axes] == ["a", "b"]
+    rings, dots = figure.axes[0].collections
+    assert dots.get_offsets().filled(np.nan).tolist() == [[2, 0], [1, 1]]
+    assert rings.get_offsets().filled(np.nan)[0].tolist() == [1.5, 0]
+    assert np.isnan(rings.get_offsets().filled(np.nan)[1, 0])
+    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ["base", "tf"]
