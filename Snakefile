@@ -30,6 +30,7 @@ include: "rules/table.smk"
 include: "rules/claims.smk"
 include: "rules/figures.smk"
 include: "rules/context_sweep.smk"
+include: "rules/networks.smk"
 include: "rules/reports.smk"
 
 

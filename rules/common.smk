@@ -157,7 +157,9 @@ def announce_downloads():
     files = [DATASETS[name].bytes for name in sorted(names.union(TEST_DATASETS))]
     wanted = {truth for name in TEST_DATASETS for truth in DATASETS[name].truth}
     used = {truth for name in TEST_DATASETS for truth in known_networks(name)}
-    published = {TRUTHS[name].file: TRUTHS[name].bytes for name in used if name in TRUTHS}
+    published = {
+        TRUTHS[name].file: TRUTHS[name].bytes for name in used if name in TRUTHS
+    }
     logger.warning(f"data: {inventory.Total.of(files + list(published.values()))}")
     for name in sorted(wanted - used):
         logger.warning(

@@ -13,6 +13,7 @@ import typer
 from scprint2.data.command import app as data_app
 from scprint2.data.protein_command import embed_proteins
 from scprint2.tasks.command import predict, sweep_context
+from scprint2.tasks.network_command import app as networks_app
 from scprint2.training.work import EXIT_UNFINISHED, Unfinished
 
 EXIT_ERROR = 1
@@ -26,6 +27,7 @@ app = typer.Typer(
 )
 
 app.add_typer(data_app, name="data")
+app.add_typer(networks_app, name="networks")
 app.command(
     "predict",
     epilog="Example: scprint2 predict --model results/mini/models/base/seed_0 --seed 0 --out predictions --jobs jobs.json, where "

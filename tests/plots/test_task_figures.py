@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 
+from scprint2.metrics.overlap import compare_truths
 from scprint2.plots.annotation import (
     answers_figure,
     confusion_figure,
@@ -15,7 +16,7 @@ from scprint2.plots.annotation import (
 )
 from scprint2.plots.denoising import expression_figure, gain_by_depth, gain_overview
 from scprint2.plots.embedding import CAPTION, draw_map, embedding_panels, integration_table, kinds_figure
-from scprint2.plots.networks import precision_recall_figure, top_edges_figure
+from scprint2.plots.networks import overlap_figure, precision_recall_figure, score_figure, top_edges_figure
 
 mpl.use("Agg")
 
@@ -150,3 +151,26 @@ def test_kinds_of_embeddings_stand_below_each_other_with_their_three_parts():
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["cell type", "all"]
     assert {"bio", "batch", "total", "lung", "pancreas"} <= set(texts(figure))
     assert figure.axes[0].collections[0].get_offsets()[:, 0].tolist() == [50, 40]
+
+
+def test_the_overlap_shows_each_share_its_number_and_how_far_it_is_from_chance():
+    overlap = compare_truths(
+        {"one": frozenset({("A", "x"), ("A", "y"), ("B", "x")}), "other": frozenset({("A", "x"), ("B", "z")})}
+    )
+    shown = texts(overlap_figure(overlap.assign(organism="man"), title="t"))
+    fold = overlap["fold"].iloc[0]
+    assert {f"33.3%\n1 ({fold:.1f} x chance)", f"50.0%\n1 ({fold:.1f} x chance)", "one\n3 edges", "man"} <= set(shown)
+
+
+def test_a_score_is_drawn_beside_its_shuffled_control_and_a_failed_one_is_not():
+    scores = pd.DataFrame(
+        [("a", "base", 2.0, 1.5), ("a", "tf", 1.0, np.nan), ("b", "base", np.nan, np.nan), ("b", "tf", 4.0, 3.0)],
+        columns=["panel", "row", "odds_ratio", "shuffled"],
+    )
+    figure = score_figure(scores, title="t")
+    assert [axis.get_title(loc="left") for axis in figure.axes] == ["a", "b"]
+    rings, dots = figure.axes[0].collections
+    assert dots.get_offsets().filled(np.nan).tolist() == [[2, 0], [1, 1]]
+    assert rings.get_offsets().filled(np.nan)[0].tolist() == [1.5, 0]
+    assert np.isnan(rings.get_offsets().filled(np.nan)[1, 0])
+    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ["base", "tf"]

@@ -11,6 +11,7 @@ import pytest
 from scprint2.baselines import BASELINES
 from scprint2.baselines.training_cells import TrainingCells
 from scprint2.tasks import report
+from scprint2.tasks.layout import read_truths
 from scprint2.tasks.predict import MODEL_TASKS, Method, PredictionJob, predict
 from scprint2.tasks.scores import read_scores
 from tests.helpers import ROOT, make_genes, make_labels
@@ -119,7 +120,7 @@ def test_the_strongest_edges_are_of_the_scored_universe(pretrained, tmp_path):
     (path,) = predict(Method("x", pretrained, MODEL_TASKS), jobs(tmp_path, ("networks",)), out=tmp_path, seed=0)
     prediction = report.score_task("networks", [str(path)], str(tmp_path), scale="m", variant="x", seed=0)[0].prediction
     name, edges, expected = report.strongest_edges(prediction, most=10)
-    truth = prediction.uns["truth"]
+    truth = read_truths(prediction)["net"]
     sources = {f"G{int(gene[4:])}" for gene in truth["regulator"]}
     known = {(f"G{int(a[4:])}", f"G{int(b[4:])}") for a, b in truth.to_numpy()}
     assert set(edges["regulator"]) <= sources

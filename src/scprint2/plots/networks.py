@@ -78,3 +78,85 @@ def top_edges_figure(edges: pd.DataFrame, *, expected: float, title: str) -> Fig
     axis.set_title(f"{known} of {len(edges)} known (blue); chance: {expected:.1f}", loc="left", fontsize=9)
     figure.suptitle(title, x=0.01, ha="left", fontweight="bold", fontsize=10)
     return figure
+
+
+def overlap_figure(overlap: pd.DataFrame, *, title: str) -> Figure:
+    """Draw which share of each known network's edges stands in each other one; a panel per organism.
+
+    Parameters
+    ----------
+    overlap
+        `metrics.overlap.compare_truths` with a column `organism` before.
+    """
+    panels = list(overlap.groupby("organism", sort=False))
+    sizes = [table["first"].nunique() for _, table in panels]
+    figure, axes = plt.subplots(
+        1,
+        len(panels),
+        figsize=(sum(1.7 + 1.15 * size for size in sizes), 1.8 + 0.75 * max(sizes)),
+        width_ratios=sizes,
+        squeeze=False,
+        layout="constrained",
+    )
+    highest = max(float(overlap["share"].max()), 0.01)
+    for axis, (organism, table) in zip(axes[0], panels, strict=True):
+        names = list(dict.fromkeys(table["first"]))
+        edges = table.drop_duplicates("first").set_index("first")["edges"]
+        shares = table.pivot(index="first", columns="second", values="share").reindex(index=names, columns=names)
+        axis.imshow(shares.to_numpy(dtype=float), cmap="Blues", vmin=0, vmax=highest, aspect="auto")
+        for row in table.itertuples():
+            place = names.index(str(row.second)), names.index(str(row.first))
+            fold = "" if pd.isna(row.fold) else f"\n{row.shared:,} ({row.fold:.1f} x chance)"
+            dark = row.share > 0.6 * highest
+            axis.text(
+                *place, f"{row.share:.1%}{fold}", ha="center", va="center", fontsize=7, color="w" if dark else "k"
+            )
+        axis.set_xticks(range(len(names)), names, rotation=30, ha="right", fontsize=8)
+        axis.set_yticks(range(len(names)), [f"{name}\n{edges[name]:,} edges" for name in names], fontsize=8)
+        axis.set_xlabel("found in", fontsize=8)
+        axis.set_title(str(organism), fontsize=9, loc="left")
+        axis.spines[:].set_visible(False)
+        axis.tick_params(length=0)
+    figure.suptitle(title, x=0.01, ha="left", fontweight="bold", fontsize=10)
+    return figure
+
+
+def score_figure(scores: pd.DataFrame, *, title: str) -> Figure:
+    """Draw odds ratios of some rows of the benchmark as dots, and of each against shuffled truths as a ring; panels are truths.
+
+    Parameters
+    ----------
+    scores
+        `panel`, `row`, `odds_ratio` and `shuffled`, one line per row and seed; NaN where one failed.
+    """
+    panels, rows = list(dict.fromkeys(scores["panel"])), list(dict.fromkeys(scores["row"]))
+    figure, axes = plt.subplots(
+        1,
+        len(panels),
+        figsize=(2.2 + 2.6 * len(panels), 1.5 + 0.24 * len(rows)),
+        sharey=True,
+        squeeze=False,
+        layout="constrained",
+    )
+    for axis, panel in zip(axes[0], panels, strict=True):
+        part = scores[scores["panel"] == panel]
+        heights = part["row"].map(rows.index)
+        axis.axvline(1, color="#888888", linewidth=1, linestyle=":")
+        axis.scatter(part["shuffled"], heights, s=30, facecolors="none", edgecolors="#888888", linewidths=1, zorder=2)
+        axis.scatter(part["odds_ratio"], heights, s=26, color=KNOWN, zorder=3)
+        axis.set_xscale("log", base=2)
+        axis.xaxis.set_major_formatter("{x:g}")
+        axis.set_title(panel, fontsize=9, loc="left")
+        axis.set_xlabel("odds ratio", fontsize=8)
+        axis.tick_params(labelsize=8)
+        axis.grid(axis="y", color="#eeeeee")
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0, 0].set_yticks(range(len(rows)), rows, fontsize=8)
+    axes[0, 0].set_ylim(len(rows) - 0.5, -0.5)
+    figure.suptitle(
+        f"{title}\nblue: score, one dot per seed; ring: against shuffles of the truth that keep every degree; dotted: chance",
+        x=0.01,
+        ha="left",
+        fontsize=9,
+    )
+    return figure

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -81,6 +82,20 @@ def spread(
     lengths[columns + 1] = len(columns)
     shape = (size, size)
     return sparse.csr_matrix((scores.ravel(), np.tile(columns, len(columns)), np.cumsum(lengths)), shape=shape)
+
+
+def read_edges(path: Path) -> pd.DataFrame:
+    """Read known edges, named by gene id.
+
+    Raises
+    ------
+    ValueError
+        If a column is missing.
+    """
+    table = pd.read_csv(path, sep="\t", dtype=str)
+    if not {"regulator", "target"} <= set(table.columns):
+        raise ValueError(f"{path}: expected the columns 'regulator' and 'target', found {list(table.columns)}")
+    return pd.DataFrame(table[["regulator", "target"]])
 
 
 def lay_out_truths(truths: Mapping[str, pd.DataFrame], *, genes: pd.Index) -> pd.DataFrame:

@@ -21,7 +21,7 @@ from scprint2.tasks.annotate import AnnotateSettings, predict_cell_types
 from scprint2.tasks.denoise import DenoiseSettings, predict_denoised
 from scprint2.tasks.embed import EmbedSettings, predict_embedding
 from scprint2.tasks.inference import inference_numerics
-from scprint2.tasks.layout import SEEN, lay_out_truths
+from scprint2.tasks.layout import SEEN, lay_out_truths, read_edges
 from scprint2.tasks.networks import NetworkSettings, predict_networks
 from scprint2.tasks.predictions import write_prediction
 from scprint2.training.checkpoint import PretrainedModel, load_model
@@ -173,17 +173,3 @@ def _predict_one(
     path = out / job.task / f"{job.dataset}.h5ad"
     write_prediction(path, prediction, about={**about, "seconds": time.perf_counter() - start})
     return path
-
-
-def read_edges(path: Path) -> pd.DataFrame:
-    """Read known edges, named by gene id.
-
-    Raises
-    ------
-    ValueError
-        If a column is missing.
-    """
-    table = pd.read_csv(path, sep="\t", dtype=str)
-    if not {"regulator", "target"} <= set(table.columns):
-        raise ValueError(f"{path}: expected the columns 'regulator' and 'target', found {list(table.columns)}")
-    return pd.DataFrame(table[["regulator", "target"]])

@@ -17,7 +17,7 @@ from scprint2.metrics.annotation import LISTED, is_right
 from scprint2.metrics.denoising import spearman
 from scprint2.metrics.embedding import BATCH, BESIDE, BIO, TOTALS
 from scprint2.metrics.networks import rank_edges
-from scprint2.tasks.layout import REFINED, TERM, UNKNOWN, read_ancestors, read_networks
+from scprint2.tasks.layout import REFINED, TERM, UNKNOWN, read_ancestors, read_networks, read_truths
 from scprint2.tasks.predictions import about
 from scprint2.tasks.score_annotation import REFINED_METRICS
 from scprint2.tasks.scores import edges_among, score_prediction, score_rows, write_scores
@@ -207,14 +207,16 @@ def answer_table(one: Scored) -> pd.DataFrame:
     return pd.DataFrame(table).T.reindex(columns=pd.Index(REFINED_METRICS)).astype(float)
 
 
-def precision_recall_curves(prediction: AnnData) -> tuple[dict[tuple[str, str], Curve], dict[str, float]]:
-    """(recall, precision) of each (group, method) against the known edges, and the prevalence in each group.
+def precision_recall_curves(
+    prediction: AnnData, truth: pd.DataFrame
+) -> tuple[dict[tuple[str, str], Curve], dict[str, float]]:
+    """(recall, precision) of each (group, method) against known edges, and the prevalence in each group.
 
     A group without known edges is left out.
     """
     curves, prevalence = {}, {}
     for group, method, network in read_networks(prediction):
-        edges, name = edges_among(network, prediction), ontology.label(group)
+        edges, name = edges_among(network, truth), ontology.label(group)
         if len(edges) == 0:
             continue
         ranking = rank_edges(dense(network.varp["GRN"]), edges)
@@ -227,10 +229,10 @@ def precision_recall_curves(prediction: AnnData) -> tuple[dict[tuple[str, str], 
 def strongest_edges(prediction: AnnData, *, most: int) -> tuple[str, pd.DataFrame, float]:
     """Return the first network's name, its strongest edges, and how many known ones as many random edges would hold.
 
-    Edges are those that are scored: from a gene that is a source among the known edges to another gene.
+    Edges are those that are scored against the first known network: from a gene that is a source in it to another gene.
     """
     group, method, network = next(read_networks(prediction))
-    edges = edges_among(network, prediction)
+    edges = edges_among(network, next(iter(read_truths(prediction).values())))
     sources = np.unique(edges[:, 0])
     scores = np.array(network.varp["GRN"])[sources].astype(float)
     scores[np.arange(len(sources)), sources] = -np.inf

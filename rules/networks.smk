@@ -1,0 +1,71 @@
+# How far the known networks agree (figure 5d), and how all rows do against each. No part of Table 1; made by
+# `snakemake network_report`, or one by one: `snakemake results/figures/truth_overlap.pdf`.
+
+
+def network_score_files(wildcards):
+    """The scores of every row and seed in gene networks."""
+    pattern = "results/{scale}/scores/{variant}/seed_{seed}/{task}/{dataset}.tsv"
+    return [
+        path.format(scale=wildcards.scale, variant=row, seed=seed)
+        for row in [*VARIANTS, *BASELINES]
+        for seed in seeds(row)
+        for path in job_paths(
+            pattern, [job for job in jobs_of(row) if job.task == "networks"]
+        )
+    ]
+
+
+rule compare_truths:
+    input:
+        [
+            f"results/{{scale}}/truth/{organism}/{truth}.tsv"
+            for organism, names in compared_truths().items()
+            for truth in names
+        ],
+    output:
+        pdf="results/{scale}/figures/truth_overlap.pdf",
+        png=report(
+            "results/{scale}/figures/truth_overlap.png",
+            caption="../workflow/report/truth_overlap.rst",
+            category="Figures",
+        ),
+        csv="results/{scale}/figures/truth_overlap.csv",
+    log:
+        "results/{scale}/logs/compare_truths.log",
+    conda:
+        "../envs/scprint2.yaml"
+    params:
+        truths=compared_truths(),
+        pattern=f"results/{config['scale']}/truth/{{organism}}/{{truth}}.tsv",
+    script:
+        "../workflow/scripts/compare_truths.py"
+
+
+rule draw_networks:
+    input:
+        network_score_files,
+    output:
+        pdf="results/{scale}/figures/networks.pdf",
+        png=report(
+            "results/{scale}/figures/networks.png",
+            caption="../workflow/report/networks.rst",
+            category="Figures",
+        ),
+        csv="results/{scale}/figures/networks.csv",
+    log:
+        "results/{scale}/logs/draw_networks.log",
+    conda:
+        "../envs/scprint2.yaml"
+    params:
+        truths={name: known_networks(name) for name in TEST_DATASETS},
+    script:
+        "../workflow/scripts/draw_networks.py"
+
+
+rule network_report:
+    input:
+        expand(
+            "results/figures/{figure}.{form}",
+            figure=["truth_overlap", "networks"],
+            form=["pdf", "png", "csv"],
+        ),

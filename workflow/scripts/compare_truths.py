@@ -1,0 +1,24 @@
+"""Compare the known networks of each organism with each other (figure 5d): a table and a figure."""
+
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from scprint2.metrics.overlap import compare_truths
+from scprint2.plots.files import write_figure
+from scprint2.plots.networks import overlap_figure
+
+sys.stderr = open(snakemake.log[0], "w", buffering=1)
+tables = []
+for organism, names in snakemake.params.truths.items():
+    files = [snakemake.params.pattern.format(organism=organism, truth=name) for name in names]
+    edges = {
+        name: frozenset(pd.read_csv(file, sep="\t", dtype=str).itertuples(index=False, name=None))
+        for name, file in zip(names, files, strict=True)
+    }
+    tables.append(compare_truths(edges).assign(organism=organism))
+overlap = pd.concat(tables, ignore_index=True)
+overlap = overlap[["organism", *overlap.columns.drop("organism")]]
+figure = overlap_figure(overlap, title="Share of the edges of each known network (row) that another one (column) has")
+write_figure(figure, overlap, Path(snakemake.output.csv).parent, "truth_overlap")
