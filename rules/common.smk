@@ -157,7 +157,9 @@ def announce_downloads():
     files = [DATASETS[name].bytes for name in sorted(names.union(TEST_DATASETS))]
     wanted = {truth for name in TEST_DATASETS for truth in DATASETS[name].truth}
     used = {truth for name in TEST_DATASETS for truth in known_networks(name)}
-    published = {TRUTHS[name].file: TRUTHS[name].bytes for name in used if name in TRUTHS}
+    published = {
+        TRUTHS[name].file: TRUTHS[name].bytes for name in used if name in TRUTHS
+    }
     logger.warning(f"data: {inventory.Total.of(files + list(published.values()))}")
     for name in sorted(wanted - used):
         logger.warning(
@@ -218,6 +220,17 @@ BASELINES = {
     ).items()
     if any(job.task == task for job in JOBS)
 }
+# Rows that know nothing of the cells, with their kinds; the untrained model is one of them.
+CONTROLS = {
+    name: kind
+    for name, kind in tasks.list_controls(CONFIG, scale=config["scale"]).items()
+    if name in BASELINES
+} | {
+    name: "untrained"
+    for name in VARIANTS
+    if EXPERIMENTS[name]["training"]["epochs"] == 0
+}
+CARDS = overlay.read_yaml(CONFIG / "metrics.yaml")
 BASELINE_CORPUS = EXPERIMENTS["base"]["data"]["corpus"]
 TEST_DATASETS = sorted({job.dataset for job in JOBS})
 announce_downloads()

@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 from scprint2.baselines.training_cells import TrainingCells, cell_types, labeled_cells, organism_of
 from scprint2.tasks.annotate import AnnotateSettings, annotation
-from scprint2.tasks.layout import UNKNOWN
+from scprint2.tasks.layout import TERM, UNKNOWN
 from scprint2.tasks.selection import dense_counts, draw_cells, log_normalize
 
 COMPONENTS = 50
@@ -48,6 +48,25 @@ def logistic_regression(train: TrainingCells, adata: AnnData, *, settings: Annot
     """Logistic regression on the corpus' principal components."""
     classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=500))
     return _classify(train, adata, settings, classifier, seed=seed)
+
+
+def random_calls(train: TrainingCells, adata: AnnData, *, settings: AnnotateSettings, seed: int) -> AnnData:
+    """Call every cell one of the corpus' types, each as likely as another."""
+    cells = adata[draw_cells(adata, settings.cells)]
+    known = sorted({term for shard in train.shards for term in cell_types(shard)} - {UNKNOWN})
+    if not known:
+        raise ValueError("the corpus has no labeled cell; this baseline needs some")
+    drawn = np.random.default_rng(seed).choice(np.array(known), cells.n_obs)
+    return annotation(cells, drawn, confidence=np.full(cells.n_obs, 1 / len(known)), known=known)
+
+
+def shuffled_calls(train: TrainingCells, adata: AnnData, *, settings: AnnotateSettings, seed: int) -> AnnData:
+    """The calls of `knn`, dealt to other cells: the same types as often, and nothing known of the cell."""
+    prediction = knn(train, adata, settings=settings, seed=seed)
+    order = np.random.default_rng(seed).permutation(prediction.n_obs)
+    for column in (f"predicted_{TERM}", "predicted_cell_type", "confidence"):
+        prediction.obs[column] = prediction.obs[column].iloc[order].set_axis(prediction.obs_names)
+    return prediction
 
 
 def _classify(train: TrainingCells, adata: AnnData, settings: AnnotateSettings, classifier, *, seed: int) -> AnnData:

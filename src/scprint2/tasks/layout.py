@@ -18,6 +18,8 @@ DENOISED, UNINFLATED = "denoised", "denoised_uninflated"  # layers: with and wit
 EMBEDDING = "X_scprint2"  # obsm: the embedding that Table 1 scores; others carry their kind behind it
 BEFORE = "X_pca"  # obsm: principal components before integration
 ALL_CELLS = "all"
+DONOR = "donor_id"  # obs column, where the dataset says whose cells they are
+DONOR_PART = ":donor="  # stands between a metric's name and a donor, for the score of this donor's cells
 SEEN = "seen"  # obs column: the cell, its dataset or its donor was trained on
 
 
