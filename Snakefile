@@ -26,6 +26,7 @@ include: "rules/corpus.smk"
 include: "rules/pretrain.smk"
 include: "rules/gymnasium.smk"
 include: "rules/studies.smk"
+include: "rules/statistics.smk"
 include: "rules/table.smk"
 include: "rules/claims.smk"
 include: "rules/figures.smk"
@@ -50,6 +51,7 @@ rule all:
         "results/table1_vs_paper.html",
         "results/claims.csv",
         "results/claims.html",
+        "reports/metrics.html",
         expand(
             "results/figures/{figure}.{form}",
             figure=["heat_map", "learning_curves"],

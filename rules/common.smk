@@ -220,6 +220,17 @@ BASELINES = {
     ).items()
     if any(job.task == task for job in JOBS)
 }
+# Rows that know nothing of the cells, with their kinds; the untrained model is one of them.
+CONTROLS = {
+    name: kind
+    for name, kind in tasks.list_controls(CONFIG, scale=config["scale"]).items()
+    if name in BASELINES
+} | {
+    name: "untrained"
+    for name in VARIANTS
+    if EXPERIMENTS[name]["training"]["epochs"] == 0
+}
+CARDS = overlay.read_yaml(CONFIG / "metrics.yaml")
 BASELINE_CORPUS = EXPERIMENTS["base"]["data"]["corpus"]
 CONTEXT_SWEEP = sweeps.read_sweep(CONFIG, "context", scale=config["scale"])
 TEST_DATASETS = sorted(

@@ -8,6 +8,7 @@ rule predict_and_evaluate:
         model="results/{scale}/models/{variant}/seed_{seed}",
         files=job_files(JOBS),
         seen=seen_cells,
+        controls=control_table,
         notebooks=[
             "workflow/notebooks/predict.ipynb",
             *(task["notebook"] for task in TASKS.values()),
@@ -44,7 +45,8 @@ rule predict_and_evaluate:
         "python {input.runner} {input.notebooks} --log {log.notebook} --out {output.notebook}"
         " --files predictions {output.predictions}"
         " --parameters model={input.model} jobs={params.jobs:q} out={params.predictions} scores={params.scores}"
-        " seen={input.seen} scale={wildcards.scale} variant={wildcards.variant} seed={wildcards.seed} > {log.text} 2>&1"
+        " seen={input.seen} controls={input.controls}"
+        " scale={wildcards.scale} variant={wildcards.variant} seed={wildcards.seed} > {log.text} 2>&1"
 
 
 for baseline, (task, _) in BASELINES.items():
@@ -56,6 +58,7 @@ for baseline, (task, _) in BASELINES.items():
             corpus=baseline_corpus,
             files=job_files(jobs_of(baseline)),
             seen=seen_cells,
+            controls=control_table,
             notebooks=["workflow/notebooks/predict.ipynb", TASKS[task]["notebook"]],
             runner="workflow/scripts/run_notebook.py",
         output:
@@ -90,7 +93,7 @@ for baseline, (task, _) in BASELINES.items():
             "python {input.runner} {input.notebooks} --log {log.notebook} --out {output.notebook}"
             " --files predictions {output.predictions}"
             " --parameters baseline={wildcards.variant} corpus={input.corpus} jobs={params.jobs:q}"
-            " out={params.predictions} scores={params.scores} seen={input.seen}"
+            " out={params.predictions} scores={params.scores} seen={input.seen} controls={input.controls}"
             " scale={wildcards.scale} variant={wildcards.variant} seed={wildcards.seed} > {log.text} 2>&1"
 
 
@@ -143,6 +146,7 @@ rule predict_baseline:
 rule evaluate:
     input:
         prediction="results/{scale}/predictions/{variant}/seed_{seed}/{task}/{dataset}.h5ad",
+        controls=control_table,
         notebook=find_notebook,
         runner="workflow/scripts/run_notebook.py",
     output:
@@ -172,5 +176,5 @@ rule evaluate:
         scores="results/{scale}/scores/{variant}/seed_{seed}",
     shell:
         "python {input.runner} {input.notebook} --log {log.notebook} --out {output.notebook}"
-        " --files predictions {input.prediction} --parameters scores={params.scores} scale={wildcards.scale}"
+        " --files predictions {input.prediction} --parameters scores={params.scores} scale={wildcards.scale} controls={input.controls}"
         " variant={wildcards.variant} seed={wildcards.seed} > {log.text} 2>&1"

@@ -124,13 +124,33 @@ def context_sweeps(wildcards):
 
 def score_files(wildcards):
     """Every score file of every row and seed."""
+    return score_files_of([*VARIANTS, *BASELINES], wildcards.scale)
+
+
+def score_files_of(rows, scale):
+    """Every score file of some rows."""
     pattern = "results/{scale}/scores/{variant}/seed_{seed}/{task}/{dataset}.tsv"
     return [
-        path.format(scale=wildcards.scale, variant=row, seed=seed)
-        for row in [*VARIANTS, *BASELINES]
+        path.format(scale=scale, variant=row, seed=seed)
+        for row in rows
         for seed in seeds(row)
         for path in job_paths(pattern, jobs_of(row))
     ]
+
+
+def control_scores(wildcards):
+    """Every score file of every control."""
+    return score_files_of(CONTROLS, wildcards.scale)
+
+
+def control_table(wildcards):
+    """The scores behind the figures of a row; none for the controls themselves.
+
+    A change of the controls alone draws no figure again: their scores stand in Table 1.
+    """
+    if wildcards.variant in CONTROLS:
+        return []
+    return ancient(f"results/{wildcards.scale}/controls.tsv")
 
 
 def table_rows():
@@ -144,6 +164,7 @@ def table_rows():
             "reference": known[name].reference,
             "seeds": len(seeds(name)),
             "experiment": EXPERIMENTS[name],
+            "control": CONTROLS.get(name, ""),
         }
         for name in VARIANTS
     ]
@@ -155,6 +176,7 @@ def table_rows():
             "reference": "base",
             "seeds": len(seeds(name)),
             "tasks": [task],
+            "control": CONTROLS.get(name, ""),
         }
         for name, (task, title) in BASELINES.items()
     ]
@@ -162,13 +184,14 @@ def table_rows():
 
 
 def table_columns():
-    """The columns of Table 1, with the datasets behind their roles."""
+    """The columns of Table 1, with the datasets behind their roles and the cards of their metrics."""
     columns = tasks.read_tasks(CONFIG, scale=config["scale"])["columns"]
     return {
         name: {
             "task": column["task"],
             "datasets": ROLES[column["role"]],
             "metric": column["metric"],
+            "card": CARDS[column["task"]][column["metric"]],
         }
         for name, column in columns.items()
     }

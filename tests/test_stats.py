@@ -1,11 +1,12 @@
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import ttest_rel
+from scipy.stats import t, ttest_rel
 from statsmodels.stats.multitest import multipletests
 
 from scprint2.stats import (
     Spread,
+    adjust_p_values,
     bootstrap_interval,
     choose_spread,
     judge,
@@ -97,8 +98,49 @@ def test_the_bootstrap_interval_covers_the_mean_and_is_the_normal_one_for_many_v
     half = 1.96 * values.std() / 20
     assert interval.low == pytest.approx(values.mean() - half, abs=0.01)
     assert interval.high == pytest.approx(values.mean() + half, abs=0.01)
-    with pytest.raises(ValueError, match="at least two units"):
+    with pytest.raises(ValueError, match="at least two in each group"):
         bootstrap_interval(values[:1], rng=np.random.default_rng(1))
+
+
+def test_donors_are_drawn_anew_within_their_dataset():
+    rng = np.random.default_rng(0)
+    deep, shallow = rng.normal(10, 1, 40), rng.normal(0, 1, 80)
+    interval = bootstrap_interval(deep, shallow, rng=np.random.default_rng(1), draws=4000)
+    error = np.sqrt(deep.var() / 40 + shallow.var() / 80) / 2  # of the mean of two independent means
+    center = (deep.mean() + shallow.mean()) / 2
+    assert (interval.low, interval.high) == pytest.approx((center - 1.96 * error, center + 1.96 * error), abs=0.01)
+
+
+def test_cells_of_a_donor_are_alike_so_that_an_interval_from_cells_is_too_narrow():
+    rng = np.random.default_rng(0)
+    covered = {"donor": 0, "cell": 0}
+    for _ in range(100):
+        donors = rng.normal(size=12)
+        cells = np.repeat(donors, 50) + 0.3 * rng.normal(size=600)
+        for name, units in (("donor", cells.reshape(12, 50).mean(axis=1)), ("cell", cells)):
+            interval = bootstrap_interval(units, rng=rng, draws=400)
+            covered[name] += interval.low <= 0 <= interval.high
+    assert covered["donor"] >= 82
+    assert covered["cell"] <= 40
+
+
+def test_the_p_value_of_a_verdict_is_that_of_the_interval_and_of_scipy():
+    reference, values = (1.0, 2.0, 4.0, 3.0, 2.5), (5.0, 6.5, 4.0, 5.5, 6.0)
+    verdict = judge(values, reference=reference, pooled=None)
+    assert verdict.low is not None
+    edge = judge((verdict.low,) * 5, reference=reference, pooled=None)
+    assert edge.p_value == pytest.approx(0.05)
+    spread = np.std(reference, ddof=1) * np.sqrt(2 / 5)
+    assert verdict.p_value == pytest.approx(2 * t.sf((np.mean(values) - np.mean(reference)) / spread, 4))
+
+
+def test_adjusted_p_values_are_those_of_statsmodels_and_skip_what_is_missing():
+    p_values = [0.01, np.nan, 0.04, 0.03]
+    found = adjust_p_values(p_values)
+    assert np.isnan(found[1])
+    expected = multipletests([0.01, 0.04, 0.03], method="fdr_bh")[1]
+    assert [found[0], found[2], found[3]] == pytest.approx(list(expected))
+    assert adjust_p_values([]) == []
 
 
 def test_paired_tests_are_those_of_scipy_with_false_discoveries_controlled_as_in_statsmodels():

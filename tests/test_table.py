@@ -26,7 +26,8 @@ def lines(variant: str, seed: int, *, deep: float, smart: float, lung: float | N
     rows += [("denoise", "deep", "spearman_gain_all", deep / 2)]
     rows += [] if lung is None else [("annotate", "lung", "accuracy", lung)]
     return [
-        ("mini", variant, seed, task, data, metric, value, "ok", "", 0.1, "1") for task, data, metric, value in rows
+        ("mini", variant, seed, task, data, metric, value, "ok", "", 0.1, "1", "numpy 2")
+        for task, data, metric, value in rows
     ]
 
 

@@ -6,9 +6,10 @@ from statsmodels.stats.multitest import multipletests
 
 from scprint2.table import build_table1, write_table1
 from scprint2.table_comparisons import KEYS, describe_tests
-from scprint2.table_page import lay_out
+from scprint2.table_page import lay_out, render_html
 from tests.test_table import BASE_ROW, COLUMNS, DENOISING, MAGIC, MSE, ROWS, SCORE_KEYS, build, lines, make_costs
 
+CARD = {"range": [0, 100], "better": "higher", "meaning": "Share of cells.", "cheats": "Luck."}
 LUNG = {"base": (48, 50, 52), "denoising": (58, 59, 63), "mse": (20, 22, 24)}
 DEEP = {"base": (1, 2, 3), "denoising": (4, 9, 5), "mse": (6, 9.5, 8)}
 
@@ -129,3 +130,101 @@ def test_a_written_frame_reads_back_the_same(tmp_path):
     assert read["discovery"].notna().sum() == 6
     assert read.columns.tolist() == KEYS
     assert (read["reason"].eq("") == read["p_value"].ne("")).all()
+
+
+def test_a_cell_outside_its_interval_is_told_only_when_false_discoveries_are_controlled(frame):
+    trained = frame[(frame["section"] != "baseline") & frame["verdict_p"].notna()]
+    expected = multipletests(trained["verdict_p"], method="fdr_bh")[1]
+    assert trained["verdict_q"].tolist() == pytest.approx(expected.tolist())
+    outside = trained["verdict"].isin(["above", "below"])
+    assert ((trained["verdict_p"] <= 0.05) == outside).all(), "the interval and the p value say the same"
+    assert (trained["distinguishable"] == (outside & (trained["verdict_q"] <= 0.05))).all()
+    assert trained["distinguishable"].any()
+    assert not trained["distinguishable"].all()
+
+
+def test_one_difference_that_chance_explains_among_many_is_gray():
+    """The same cell, alone in its table and among thirty rows of which none differs."""
+    rng = np.random.default_rng(3)
+    columns = {"ct_lung": COLUMNS["ct_lung"]}
+    names = ["odd", *(f"same{number}" for number in range(30))]
+    rows = [BASE_ROW, *({**DENOISING, "variant": name, "name": name} for name in names)]
+    values = {"base": (49.0, 50.0, 51.0, 50.5, 49.5), "odd": (52.9,)} | {
+        name: (50 + 0.4 * rng.normal(),) for name in names[1:]
+    }
+    scores = pd.DataFrame(
+        [
+            ("mini", name, seed, "annotate", "lung", "accuracy", value, "ok", "", 0.1, "1", "numpy 2")
+            for name, own in values.items()
+            for seed, value in enumerate(own)
+        ],
+        columns=SCORE_KEYS,
+    )
+    costs = make_costs().iloc[:0]
+
+    def state(chosen: list[dict]) -> tuple[str, bool]:
+        kept = scores[scores["variant"].isin([row["variant"] for row in chosen])]
+        lines = build_table1(kept, chosen, columns=columns, costs=costs).comparisons
+        line = lines[(lines["variant"] == "odd") & (lines["column"] == "ct_lung")].iloc[0]
+        return line["verdict"], bool(line["distinguishable"])
+
+    assert state(rows[:2]) == ("above", True)
+    assert state(rows) == ("above", False)
+
+
+def with_donors(donors: int, *, datasets: tuple[str, ...] = ("lung",)) -> pd.DataFrame:
+    """Scores of base and of a row that is better in every donor by 1 to 2."""
+    lines = []
+    for variant, gain in (("base", 0), ("denoising", 1)):
+        for dataset in datasets:
+            metrics = {"accuracy": 50 + gain} | {
+                f"accuracy:donor=d{number}": 40 + 7 * number + gain * (1 + number / (donors - 1))
+                for number in range(donors)
+            }
+            lines += [
+                ("mini", variant, 0, "annotate", dataset, metric, value, "ok", "", 0.1, "1", "numpy 2")
+                for metric, value in metrics.items()
+            ]
+    return pd.DataFrame(lines, columns=SCORE_KEYS)
+
+
+def compare_donors(scores: pd.DataFrame, datasets: tuple[str, ...] = ("lung",)) -> pd.Series:
+    columns = {"ct_lung": {**COLUMNS["ct_lung"], "datasets": list(datasets)}}
+    table = build_table1(scores, [BASE_ROW, DENOISING], columns=columns, costs=make_costs().iloc[:0])
+    return table.comparisons.query("column == 'ct_lung'").iloc[0]
+
+
+def test_a_difference_is_drawn_anew_over_the_donors_that_both_rows_have():
+    line = compare_donors(with_donors(8))
+    assert (line["unit"], line["units"]) == ("donor", 8)
+    assert 1 < line["unit_low"] < 1.5 < line["unit_high"] < 2, "differences of 1 to 2, however far donors are apart"
+
+
+def test_datasets_are_the_units_where_there_are_three_and_too_few_donors_give_no_interval():
+    datasets = ("lung", "gut", "skin")
+    line = compare_donors(with_donors(4, datasets=datasets), datasets)
+    assert (line["unit"], line["units"], line["unit_low"], line["unit_high"]) == ("dataset", 3, 1, 1)
+    few = compare_donors(with_donors(2))
+    assert few["unit"] == ""
+    assert np.isnan(few["unit_low"])
+
+
+def test_the_page_says_q_donors_and_the_card_of_a_column():
+    columns = {"ct_lung": {**COLUMNS["ct_lung"], "card": CARD}}
+    table = build_table1(with_donors(8), [BASE_ROW, DENOISING], columns=columns, costs=make_costs().iloc[:0])
+    display = lay_out(
+        table.rows,
+        table.cells,
+        columns=table.columns,
+        comparisons=table.comparisons,
+        scale="mini",
+        device="",
+        cards=table.cards,
+    )
+    titles = [cell.title for section in display.sections for row in section.rows for cell in row.cells]
+    assert any("difference to base over 8 donors: 1." in title for title in titles)
+    assert display.column_titles == (
+        "",
+        "accuracy: Share of cells. 0 to 100, higher is better. What raises it without merit: Luck.",
+    )
+    assert 'title="accuracy: Share of cells.' in render_html(display)

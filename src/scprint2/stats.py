@@ -1,4 +1,4 @@
-"""What a difference between two rows is worth: intervals from seeds, paired tests, control of false discoveries."""
+"""What a difference between two rows is worth: intervals from seeds and from donors, tests, control of false discoveries."""
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ CONFIDENCE = 0.95
 OWN_SPREAD_SEEDS = (
     5  # with fewer seeds the reference's own standard deviation says too little and the pooled one is taken
 )
+LEAST_UNITS = 3  # donors or datasets of an interval: two can be drawn anew in three ways only
 NEGLIGIBLE = 1e-12  # a standard deviation under this share of the mean is rounding, not spread
 PAIRED_KEYS = ["entry", "pairs", "difference", "p_value", "q_value", "discovery", "reason"]
 
@@ -37,6 +38,8 @@ class Verdict:
     ----------
     spread
         The standard deviation over seeds that the interval was made from.
+    p_value
+        How often a row that changes nothing lies as far off or further; at most 0.05 outside the interval.
     """
 
     verdict: Literal["below", "inside", "above", "unknown"]
@@ -44,6 +47,7 @@ class Verdict:
     high: float | None = None
     reason: str = ""
     spread: float | None = None
+    p_value: float | None = None
 
 
 @dataclass(frozen=True)
@@ -126,18 +130,36 @@ def judge(values: Sequence[float], *, reference: Sequence[float], pooled: Spread
     interval = prediction_interval(reference, seeds=len(values), pooled=pooled)
     center = float(np.mean(values))
     verdict = "below" if center < interval.low else "above" if center > interval.high else "inside"
-    return Verdict(verdict, interval.low, interval.high, spread=spread.deviation)
+    error = spread.deviation * float(np.sqrt(1 / len(reference) + 1 / len(values)))
+    p_value = 2 * float(stats.t.sf(abs(center - float(np.mean(reference))) / error, spread.degrees))
+    return Verdict(verdict, interval.low, interval.high, spread=spread.deviation, p_value=p_value)
 
 
-def bootstrap_interval(
-    values: Float[np.ndarray, " unit"], *, rng: np.random.Generator, draws: int = 10_000
-) -> Interval:
-    """Percentile interval of the mean, by drawing the units (cells, datasets, seeds) anew with replacement."""
-    if len(values) < 2:
-        raise ValueError(f"{len(values)} value: a bootstrap needs at least two units to draw from")
-    means = np.array([rng.choice(values, len(values)).mean() for _ in range(draws)])
+def bootstrap_interval(*groups: Float[np.ndarray, " _"], rng: np.random.Generator, draws: int = 10_000) -> Interval:
+    """Percentile interval of the mean over groups of their means, by drawing each group's units anew with replacement.
+
+    Units are what a claim is to hold for beyond those at hand: datasets (one group of them), or donors (a group per dataset).
+    Never cells: those of one donor are alike, so that an interval from them is too narrow.
+
+    Raises
+    ------
+    ValueError
+        If a group has fewer than two units.
+    """
+    if not groups or min(map(len, groups)) < 2:
+        raise ValueError(f"{[len(group) for group in groups]} units: a bootstrap needs at least two in each group")
+    means = np.mean([rng.choice(group, (draws, len(group))).mean(axis=1) for group in groups], axis=0)
     low, high = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return Interval(float(low), float(high))
+
+
+def adjust_p_values(p_values: Sequence[float]) -> list[float]:
+    """The least rate of false discoveries at which each would be one (Benjamini-Hochberg); NaN stays NaN."""
+    values = np.asarray(p_values, dtype=float)
+    adjusted, known = np.full(values.shape, np.nan), np.isfinite(values)
+    if known.any():
+        adjusted[known] = stats.false_discovery_control(values[known])
+    return adjusted.tolist()
 
 
 def paired_tests(entries: Mapping[Hashable, tuple[Units, Units]], *, rate: float = 0.05) -> pd.DataFrame:
@@ -154,10 +176,8 @@ def paired_tests(entries: Mapping[Hashable, tuple[Units, Units]], *, rate: float
     """
     lines = [_paired_test(name, values, reference) for name, (values, reference) in entries.items()]
     tested = [line for line in lines if line["p_value"] is not None]
-    if tested:
-        adjusted = stats.false_discovery_control([line["p_value"] for line in tested])  # Benjamini-Hochberg
-        for line, q_value in zip(tested, adjusted, strict=True):
-            line["q_value"] = float(q_value)
+    for line, q_value in zip(tested, adjust_p_values([line["p_value"] for line in tested]), strict=True):
+        line["q_value"] = q_value
     for line in lines:
         line["discovery"] = line["q_value"] is not None and line["q_value"] <= rate
     return pd.DataFrame(lines, columns=pd.Index(PAIRED_KEYS)).astype(dict.fromkeys(PAIRED_KEYS[2:5], float))

@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from scprint2.cards import summarize_card
 from scprint2.files import atomic_path, read_json, write_text
 from scprint2.plots.table import plot_table
 from scprint2.table_cells import ABSENT, COST, FAILED, UNKNOWN, Cells, Column, Cost, Records, Row, make_cells, read_row
 from scprint2.table_comparisons import compare_rows
 from scprint2.table_page import lay_out, render_html
+from scprint2.table_units import collect_units
+from scprint2.versions import refuse_mixed_versions
 
 SCORE_KEYS = [
     "scale",
@@ -27,6 +30,7 @@ SCORE_KEYS = [
     "reason",
     "seconds",
     "version",
+    "versions",
 ]
 LONG_KEYS = ["section", "name", "column", *SCORE_KEYS]
 COST_KEYS = ["variant", "seed", "minutes_per_epoch", "device"]
@@ -47,6 +51,8 @@ class Table1:
         One line per row, column and reference: what they differ by, and how sure that is.
     cells
         Cell of each (variant, column).
+    cards
+        The card of each column's metric, in a few sentences.
     """
 
     wide: pd.DataFrame
@@ -57,6 +63,7 @@ class Table1:
     cells: Cells
     scale: str
     devices: tuple[str, ...]
+    cards: Mapping[str, str]
 
 
 def build_table1(
@@ -74,16 +81,17 @@ def build_table1(
         Score rows, as in the score files.
     variants
         The rows in their order: `variant, section, name, reference`; `tasks` where a baseline does only some, `seeds` (a number)
-        where they are to be complete, and `experiment`, the resolved experiment, whose hash becomes `run_id`.
+        where they are to be complete, `experiment`, the resolved experiment, whose hash becomes `run_id`, and `control`, the
+        kind of a control.
     columns
-        Column to `task, datasets, metric`; the column of costs is put before them.
+        Column to `task, datasets, metric`, and the `card` of the metric where there is one; the column of costs is put before.
     costs
         `variant, seed, minutes_per_epoch, device`, NaN where nothing was trained.
 
     Raises
     ------
     ValueError
-        If a key or a score column is missing, a score or a row occurs twice, or scales are mixed.
+        If a key or a score column is missing, a score or a row occurs twice, or scales or versions are mixed.
     """
     scale = _check(scores, variants)
     records: Records = {
@@ -108,12 +116,17 @@ def build_table1(
     return Table1(
         wide=_make_wide(rows, cells, columns=(COST, *sources), costs=spent, scale=scale),
         long=_make_long(rows, cells, sources, scores=records, scale=scale),
-        comparisons=compare_rows(rows, cells, columns=(COST, *sources)),
+        comparisons=compare_rows(
+            rows, cells, columns=(COST, *sources), units=collect_units(rows, sources, scores=records)
+        ),
         rows=rows,
         columns=(COST, *sources),
         cells=cells,
         scale=scale,
         devices=tuple(sorted({cost.device for cost in spent.values()})),
+        cards={
+            name: summarize_card(entry["metric"], entry["card"]) for name, entry in columns.items() if "card" in entry
+        },
     )
 
 
@@ -148,6 +161,7 @@ def write_table1(
         comparisons=table.comparisons,
         scale=table.scale,
         device=" and ".join(table.devices),
+        cards=table.cards,
     )
     write_text(html, render_html(display))
     with atomic_path(pdf) as temporary:
@@ -177,6 +191,7 @@ def _check(scores: pd.DataFrame, variants: Sequence[Mapping[str, Any]]) -> str:
         raise ValueError(
             f"the scores are of the scales {scales}; a table holds one. Give the score files of one scale."
         )
+    refuse_mixed_versions(scores)
     names = [entry.get("variant") for entry in variants]
     if len(set(names)) != len(names):
         raise ValueError(f"rows occur twice among {names}; list each variant once")
@@ -238,7 +253,7 @@ def _make_long(
                 if key in scores:
                     continue
                 value = cell.values[place] if cell.values else np.nan
-                rest = (value, cell.status, cell.reason, np.nan, "")
+                rest = (value, cell.status, cell.reason, np.nan, "", "")
                 lines.append({**dict(zip(SCORE_KEYS, (scale, *key, *rest), strict=True)), "column": column})
     names = {row.variant: row for row in rows}
     lines = [line for line in lines if line["variant"] in names]

@@ -47,6 +47,8 @@ class Row:
         The tasks that it does; None for all.
     run_id
         Short hash of the resolved experiment.
+    control
+        Which kind of control it is (`random`, `shuffled`, `untrained`); empty if it is none.
     """
 
     variant: str
@@ -56,6 +58,7 @@ class Row:
     seeds: tuple[int, ...]
     tasks: tuple[str, ...] | None
     run_id: str
+    control: str = ""
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,7 @@ def read_row(entry: Mapping[str, Any], *, found: Sequence[int]) -> Row:
         seeds=tuple(found if seeds is None else range(seeds)),
         tasks=None if tasks is None else tuple(tasks),
         run_id=ABSENT if experiment is None else run_id(experiment),
+        control=entry.get("control", ""),
     )
 
 
@@ -166,9 +170,12 @@ def _find_fault(score: Mapping[str, Any] | None, metric: str) -> str:
     """Why a score has no value; nothing if it has one."""
     if score is None:
         return f"no score of {metric} was found"
-    if score["status"] != "ok" or not np.isfinite(score["value"]):
-        return score["reason"] or "no reason was given"
-    return ""
+    return "" if has_value(score) else score["reason"] or "no reason was given"
+
+
+def has_value(score: Mapping[str, Any]) -> bool:
+    """Whether a score is a number."""
+    return score["status"] == "ok" and bool(np.isfinite(score["value"]))
 
 
 def _cost_cell(row: Row, costs: Mapping[tuple[str, int], Cost]) -> Cell:

@@ -6,12 +6,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from scprint2.stats import Verdict, paired_tests
+from scprint2.stats import Verdict, adjust_p_values, paired_tests
 from scprint2.table_cells import BASE, BASELINE, Cell, Cells, Row
+from scprint2.table_units import Units
 
 PAIRED_SEEDS = 3  # a paired test over two seeds has one degree of freedom, and finds nothing
 DISCOVERY_RATE = 0.05
 NUMBERS = ["difference", "spread", "effect", "low", "high", "p_value", "q_value"]
+TESTED = ["verdict_p", "verdict_q"]
+RANGE = ["unit_low", "unit_high"]
 KEYS = [
     "variant",
     "section",
@@ -22,33 +25,70 @@ KEYS = [
     "reference_seeds",
     *NUMBERS[:5],
     "verdict",
+    *TESTED,
+    "distinguishable",
     "pairs",
     *NUMBERS[5:],
     "discovery",
+    "unit",
+    "units",
+    *RANGE,
+    "control",
     "reason",
 ]
 
 
-def compare_rows(rows: Sequence[Row], cells: Cells, *, columns: Sequence[str]) -> pd.DataFrame:
+def compare_rows(
+    rows: Sequence[Row], cells: Cells, *, columns: Sequence[str], units: Mapping[tuple[str, str], Units]
+) -> pd.DataFrame:
     """Compare each cell with that of the row's own reference, and with that of base where this is another row.
 
     `difference` is the row's mean over seeds minus the reference's, `spread` the standard deviation over seeds that the verdict
-    rests on, `effect` their ratio, `low` to `high` the interval of the verdict, for the row's mean. `pairs`, `p_value`, `q_value`
-    and `discovery` belong to a paired t-test over the seeds of a row and its own reference, if both have at least three;
-    q values are adjusted over all tests of the table (Benjamini-Hochberg). `discovery` is NA where nothing was tested.
-    `reason` says why a number is not there.
+    rests on, `effect` their ratio, `low` to `high` the interval of the verdict, for the row's mean. `verdict_p` is the p value of
+    the verdict, `verdict_q` the same adjusted over all lines of trained rows, and apart from them over those of baselines
+    (Benjamini-Hochberg); `distinguishable` rows lie outside the interval with a q value of at most 0.05.
+
+    `pairs`, `p_value`, `q_value` and `discovery` belong to a paired t-test over the seeds of a row and its own reference, if both
+    have at least three; q values are adjusted over all tests of the table. `discovery` is NA where nothing was tested.
+
+    `unit_low` to `unit_high` is where the difference lies for other `unit`s (datasets or donors, `units` of them; bootstrap).
+    `control` names the kind of a control. `reason` says why a number is not there.
     """
     known = {row.variant: row for row in rows}
     tests = _test_pairs(known, cells, columns=columns)
     lines = [
-        _compare(row, reference, column, known=known, cells=cells) | tests.get((row.variant, column, reference), {})
+        _compare(row, reference, column, known=known, cells=cells)
+        | tests.get((row.variant, column, reference), {})
+        | _resample(units.get((row.variant, column)), units.get((reference, column)))
         for row in rows
         for column in columns
         for reference in dict.fromkeys((row.reference, BASE))
         if reference != row.variant
     ]
     frame = pd.DataFrame(lines, columns=pd.Index(KEYS))
-    return frame.astype({**dict.fromkeys(NUMBERS, float), "pairs": "Int64", "discovery": "boolean"})
+    types = {
+        **dict.fromkeys([*NUMBERS, *TESTED, *RANGE], float),
+        "pairs": "Int64",
+        "units": "Int64",
+        "discovery": "boolean",
+    }
+    frame = frame.astype(types)
+    for part in (frame["section"] == BASELINE, frame["section"] != BASELINE):
+        frame.loc[part, "verdict_q"] = adjust_p_values(frame.loc[part, "verdict_p"].tolist())
+    certain = frame["verdict"].isin(["below", "above"]) & (frame["verdict_q"] <= DISCOVERY_RATE)
+    return frame.assign(distinguishable=certain, unit=frame["unit"].fillna(""))
+
+
+def _resample(own: Units | None, reference: Units | None) -> dict[str, Any]:
+    """The difference over datasets or donors, where both rows have enough of them."""
+    if own is None or reference is None or own.kind != reference.kind:
+        return {}
+    difference = own.minus(reference)
+    interval = difference.interval()
+    if interval is None:
+        return {}
+    low, high = interval.low, interval.high
+    return {"unit": own.kind, "units": difference.number, "unit_low": low, "unit_high": high}
 
 
 def describe_tests(comparisons: pd.DataFrame) -> str:
@@ -59,7 +99,7 @@ def describe_tests(comparisons: pd.DataFrame) -> str:
     return (
         f"Of {all_rows} rows that are held against another, {rows} had the {PAIRED_SEEDS} seeds in common with their reference "
         f"that a paired test asks for: {found} of {len(tested)} cells were discoveries at {DISCOVERY_RATE:.0%} "
-        "(Benjamini-Hochberg over the whole table). Every other row stands on fewer seeds."
+        "(Benjamini-Hochberg over the whole table). Every other row stands on the spread of others."
     )
 
 
@@ -68,7 +108,7 @@ def _compare(row: Row, reference: str, column: str, *, known: Mapping[str, Row],
     cell, other = cells[row.variant, column], cells.get((reference, column), Cell())
     verdict = cell.verdict if reference == row.reference else cell.verdict_base
     line: dict[str, Any] = {"variant": row.variant, "section": row.section, "name": row.name, "column": column}
-    line |= {"reference": reference, "seeds": len(row.seeds)}
+    line |= {"reference": reference, "seeds": len(row.seeds), "control": row.control}
     line |= {"reference_seeds": len(known[reference].seeds) if reference in known else 0}
     line |= {"verdict": cell.word(verdict), "reason": _explain(row, reference, cell, verdict, known=known)}
     if cell.mean is None or other.mean is None:
@@ -77,6 +117,7 @@ def _compare(row: Row, reference: str, column: str, *, known: Mapping[str, Row],
     if verdict is None or verdict.spread is None:
         return line
     line |= {"spread": verdict.spread, "low": verdict.low, "high": verdict.high}
+    line["verdict_p"] = verdict.p_value
     return line | {"effect": line["difference"] / verdict.spread}
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -42,9 +43,11 @@ def lay_out(
     comparisons: pd.DataFrame,
     scale: str,
     device: str,
+    cards: Mapping[str, str] = MappingProxyType({}),
 ) -> Display:
     """Lay the table out in the paper's order of columns, grey where a row cannot be told from base."""
     tests = _describe_tests(comparisons)
+    certain = _find_certain(comparisons)
     footnotes: dict[str, str] = {}  # text -> mark
     decimals = {column: _decimals(cells, column) for column in columns}
     sections = []
@@ -57,6 +60,7 @@ def lay_out(
                     row,
                     column,
                     decimals=decimals[column],
+                    certain=(row.variant, column) in certain,
                     test=tests.get((row.variant, column), ""),
                     footnotes=footnotes,
                 )
@@ -75,6 +79,7 @@ def lay_out(
         sections=tuple(sections),
         notes=_notes(scale, comparisons),
         footnotes=tuple((mark, text) for text, mark in footnotes.items()),
+        column_titles=tuple(cards.get(column, "") for column in columns),
     )
 
 
@@ -105,21 +110,32 @@ def render_template(name: str, **values: object) -> str:
     return environment.get_template(name).render(**values)
 
 
+def _find_certain(comparisons: pd.DataFrame) -> set[tuple[str, str]]:
+    """The (variant, column) that can be told from base."""
+    told = comparisons[comparisons["distinguishable"] & (comparisons["reference"] == BASE)]
+    return set(zip(told["variant"], told["column"], strict=True))
+
+
 def _describe_tests(comparisons: pd.DataFrame) -> dict[tuple[str, str], str]:
-    """Say what the paired test of a (variant, column) found, where there was one."""
-    tested = comparisons[comparisons["q_value"].notna()]
-    keys = ("variant", "column", "reference", "pairs", "q_value")
-    return {
-        (
-            variant,
-            column,
-        ): f"paired test over {pairs} seeds{'' if reference == BASE else f' of {reference}'}: q = {q_value:.2g}"
-        for variant, column, reference, pairs, q_value in zip(*(tested[key] for key in keys), strict=True)
-    }
+    """Say what is known of a (variant, column) beside its verdicts: by false discoveries, by paired tests, over other units."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for line in comparisons.to_dict("records"):
+        of = "" if line["reference"] == BASE else f" of {line['reference']}"
+        texts = found.setdefault((line["variant"], line["column"]), [])
+        if line["verdict"] in ("above", "below"):
+            texts.append(f"q{of} = {line['verdict_q']:.2g} over all cells")
+        if line["pairs"] is not pd.NA and not pd.isna(line["q_value"]):
+            texts.append(f"paired test over {line['pairs']} seeds{of}: q = {line['q_value']:.2g}")
+        if line["unit"]:
+            low, high = line["unit_low"], line["unit_high"]
+            texts.append(
+                f"difference to {line['reference']} over {line['units']} {line['unit']}s: {low:.3g} to {high:.3g}"
+            )
+    return {key: "; ".join(texts) for key, texts in found.items()}
 
 
 def _lay_out_cell(
-    cell: Cell, row: Row, column: str, *, decimals: int, test: str, footnotes: dict[str, str]
+    cell: Cell, row: Row, column: str, *, decimals: int, certain: bool, test: str, footnotes: dict[str, str]
 ) -> DisplayCell:
     if cell.mean is None:
         if cell.status == ABSENT:
@@ -135,15 +151,19 @@ def _lay_out_cell(
     if cell.verdict_base and cell.verdict_base.verdict == "unknown":
         mark = footnotes.setdefault(f"Not compared with {BASE}: {cell.verdict_base.reason}.", str(len(footnotes) + 1))
     return DisplayCell(
-        f"{cell.mean:z.{decimals}f}", _state(cell.verdict_base, column), spread=spread, mark=mark, title=title
+        f"{cell.mean:z.{decimals}f}",
+        _state(cell.verdict_base, column, certain=certain),
+        spread=spread,
+        mark=mark,
+        title=title,
     )
 
 
-def _state(verdict: Verdict | None, column: str) -> State:
+def _state(verdict: Verdict | None, column: str, *, certain: bool) -> State:
     """How a cell is shown: by what it means, not by its direction."""
     if verdict is None or verdict.verdict == "unknown":
         return "plain"
-    if verdict.verdict == "inside":
+    if not certain:
         return "inside"
     return "better" if (verdict.verdict == "above") != (column in LOWER_IS_BETTER) else "worse"
 
@@ -176,8 +196,9 @@ def _notes(scale: str, comparisons: pd.DataFrame) -> tuple[str, ...]:
         f"What these numbers are worth: {worth}",
         "Blue ▲ is better and orange ▼ is worse than base by more than the spread over seeds; grey cannot be told from base: the "
         "row's mean over seeds lies in the 95 % prediction interval of base, mean ± t · s · √(1/n + 1/m), with n and m the "
-        "seeds of base and of the row, and s pooled over all rows with several seeds while base has fewer than five. How a row "
-        "compares with its own reference stands in the CSV files.",
+        "seeds of base and of the row, and s pooled over all rows with several seeds while base has fewer than five; or it lies "
+        "outside, but no longer when at most 5 % of all cells that are called different may be false (Benjamini-Hochberg). How a "
+        "row compares with its own reference stands in the CSV files.",
         f"A row without ± was trained with one seed (n = 1): its verdict rests on the spread of other rows. "
         f"{describe_tests(comparisons)}",
         "± is the standard deviation over seeds. n/a: the row does not do the task, or trains nothing. Denoising: 100 × gain in "

@@ -1,9 +1,10 @@
+import inspect
 import time
 
 import numpy as np
 import pytest
 
-from scprint2.metrics.score import Score, attempt, average_scores, combine, failed, finite
+from scprint2.metrics.score import METRIC_SECONDS, Score, attempt, average_scores, combine, failed, finite, time_limit
 
 
 def test_a_value_that_is_not_finite_is_a_failure():
@@ -23,6 +24,23 @@ def test_a_metric_that_hangs_fails_and_the_next_one_runs():
     assert 0.1 <= score.seconds < 5
     assert attempt(lambda: 2.0, limit_seconds=0.1) == Score(2.0)
     time.sleep(0.15)  # the alarm of a metric that is done must not ring
+
+
+def test_a_limit_around_another_goes_on_after_it():
+    def run_metrics() -> None:
+        assert attempt(lambda: [time.sleep(0.01) for _ in range(1000)][0] or 0.0, limit_seconds=0.05).status == "failed"
+        for _ in range(1000):
+            assert attempt(lambda: 1.0).status == "ok"  # an inner limit that is far off must not lift the outer one
+            time.sleep(0.001)
+
+    start = time.perf_counter()
+    with pytest.raises(TimeoutError, match=r"not done after 0\.2 s"), time_limit(0.2):
+        run_metrics()
+    assert time.perf_counter() - start < 2
+
+
+def test_every_metric_has_a_limit_unless_it_is_lifted():
+    assert inspect.signature(attempt).parameters["limit_seconds"].default == METRIC_SECONDS
 
 
 def test_a_value_made_of_others_fails_with_every_reason():

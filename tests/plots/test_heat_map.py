@@ -9,24 +9,25 @@ from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
 from scprint2.config.overlay import list_variants
+from scprint2.plots.controls import BAND, EDGE
 from scprint2.plots.files import DOTS_PER_INCH, write_figure
-from scprint2.plots.heat_map import CLIP, COLORMAP, lay_out_heat_map, plot_heat_map, read_comparisons
+from scprint2.plots.heat_map import CLIP, COLORMAP, GRAY, lay_out_heat_map, plot_heat_map, read_comparisons
 from scprint2.plots.table import BETTER, WORSE
 from scprint2.table_page import GROUPS
 from tests.helpers import CONFIG
 
-KEYS = ["variant", "section", "name", "column", "reference", "seeds", "difference", "effect", "verdict", "reason"]
+KEYS = "variant section name column reference seeds difference effect verdict distinguishable control reason".split()
 COST, GAIN, LUNG = "gpu_min_per_epoch", "denoise", "ct_lung"
 LINES = [
-    ("mse", "Loss", "MSE", COST, "denoising", 1, 0.5, 12.0, "above", "no paired test"),
-    ("mse", "Loss", "MSE", COST, "base", 1, 9.0, 99.0, "above", "no paired test"),
-    ("mse", "Loss", "MSE", GAIN, "denoising", 1, 12.34, 3.0, "above", ""),
-    ("mse", "Loss", "MSE", LUNG, "denoising", 1, np.nan, np.nan, "failed", "no classifier"),
-    ("denoising", "Pre-training task", "denoise", COST, "base", 3, 0.1, -0.0, "inside", ""),
-    ("denoising", "Pre-training task", "denoise", GAIN, "base", 3, -1.2, -2.0, "inside", ""),
-    ("denoising", "Pre-training task", "denoise", LUNG, "base", 3, 2.0, np.nan, "unknown", "no spread"),
-    ("control", "Architecture", "control", COST, "base", 1, np.nan, np.nan, "not applicable", "not trained"),
-    ("magic", "baseline", "MAGIC", GAIN, "base", 1, 1.0, 1.0, "inside", ""),
+    ("mse", "Loss", "MSE", COST, "denoising", 1, 0.5, 12.0, "above", True, "", "no paired test"),
+    ("mse", "Loss", "MSE", COST, "base", 1, 9.0, 99.0, "above", True, "", "no paired test"),
+    ("mse", "Loss", "MSE", GAIN, "denoising", 1, 12.34, 3.0, "above", True, "", ""),
+    ("mse", "Loss", "MSE", LUNG, "denoising", 1, np.nan, np.nan, "failed", False, "", "no classifier"),
+    ("denoising", "Pre-training task", "denoise", COST, "base", 3, 0.1, -0.0, "inside", False, "", ""),
+    ("denoising", "Pre-training task", "denoise", GAIN, "base", 3, -1.2, -2.0, "inside", False, "", ""),
+    ("denoising", "Pre-training task", "denoise", LUNG, "base", 3, 2.0, np.nan, "unknown", False, "", "no spread"),
+    ("control", "Architecture", "control", COST, "base", 1, np.nan, np.nan, "not applicable", False, "", "not trained"),
+    ("magic", "baseline", "MAGIC", GAIN, "base", 1, 1.0, 1.0, "inside", False, "", ""),
 ]
 
 
@@ -72,8 +73,8 @@ def test_cells_say_the_difference_and_which_of_them_lie_outside_the_interval(fig
     shown = {text.get_text(): text.get_fontweight() for text in texts(figure)}
     assert shown["+12.3"] == "bold"
     assert shown["−1.2"] == "normal"
-    dots = [line for line in figure.axes[0].lines if line.get_marker() == "o"]
-    assert len(dots) == 2, "the two cells inside the interval of their reference"
+    for name in (f"denoising {COST}", f"denoising {GAIN}"):
+        assert tile_color(figure, name) == pytest.approx(to_rgb(GRAY)), "it cannot be told from its reference"
 
 
 def test_cells_without_a_value_are_marked_and_explained(drawn, figure):
@@ -83,15 +84,64 @@ def test_cells_without_a_value_are_marked_and_explained(drawn, figure):
     assert {"[1] MSE: no classifier", "[2] denoise: no spread", "[3] control: not trained"} <= set(shown)
 
 
+def test_an_effect_outside_the_interval_is_gray_when_false_discoveries_are_controlled():
+    lines = [("mse", "Loss", "MSE", GAIN, "base", 1, 12.0, 3.0, "above", False, "", "")]
+    drawn = lay_out_heat_map(pd.DataFrame(lines, columns=KEYS))
+    assert drawn["state"].tolist() == ["inside"]
+
+
+def with_controls() -> pd.DataFrame:
+    """Two rows, one of which does what the controls do."""
+    lines = [
+        (name, section, name, GAIN, "base", 1, difference, difference, "above", True, control, "")
+        for name, section, difference, control in (
+            ("good", "Loss", 9.0, ""),
+            ("idle", "Loss", 1.5, ""),
+            ("negative_control", "Architecture", -5.0, "untrained"),
+            ("random_profiles", "baseline", -30.0, "random"),
+            ("shuffled_profiles", "baseline", 2.0, "shuffled"),
+            ("magic", "baseline", 20.0, ""),
+        )
+    ]
+    return lay_out_heat_map(pd.DataFrame(lines, columns=KEYS))
+
+
+def test_the_band_of_the_controls_is_drawn_and_rows_that_are_no_better_are_marked():
+    drawn = with_controls().set_index("variant")
+    assert drawn.loc["controls_max", ["difference", "name"]].tolist() == [2.0, "highest of random, shuffled, untrained"]
+    assert drawn.loc["controls_min", ["difference", "text"]].tolist() == [-30.0, "−30.0"]
+    assert (
+        drawn["controls"].to_dict() | {"idle": True, "negative_control": True, "good": False}
+        == drawn["controls"].to_dict()
+    )
+    figure = plot_heat_map(with_controls(), scale="mini")
+    brown = [line for line in figure.axes[0].lines if line.get_color() == EDGE]
+    assert len(brown) == 2
+    assert tile_color(figure, f"controls_max {GAIN}") == pytest.approx(to_rgb(BAND))
+
+
 def all_rows() -> pd.DataFrame:
     """Every row of the table in every column, with large and small numbers."""
     rng = np.random.default_rng(0)
     variants = {name: row for name, row in list_variants(CONFIG).items() if name != "base"}
     return pd.DataFrame(
         [
-            (name, row.section, row.table_name, column, row.reference, 1, effect / 90, effect, "inside", "")
+            (name, row.section, row.table_name, column, row.reference, 1, effect / 90, effect, "inside", False, "", "")
             if place
-            else (name, row.section, row.table_name, column, row.reference, 1, np.nan, np.nan, "failed", "x" * 90)
+            else (
+                name,
+                row.section,
+                row.table_name,
+                column,
+                row.reference,
+                1,
+                np.nan,
+                np.nan,
+                "failed",
+                False,
+                "",
+                "x" * 90,
+            )
             for name, row in variants.items()
             for place, (column, effect) in enumerate(zip(GROUPS, 5 * rng.normal(size=len(GROUPS)), strict=True))
         ],

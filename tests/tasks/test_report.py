@@ -11,8 +11,10 @@ import pytest
 from scprint2.baselines import BASELINES
 from scprint2.baselines.training_cells import TrainingCells
 from scprint2.tasks import report
+from scprint2.tasks.examples import annotation_example
 from scprint2.tasks.layout import read_truths
 from scprint2.tasks.predict import MODEL_TASKS, Method, PredictionJob, predict
+from scprint2.tasks.predictions import write_prediction
 from scprint2.tasks.scores import read_scores
 from tests.helpers import ROOT, make_genes, make_labels
 from tests.tasks.example import ANNOTATE, DENOISE, make_cells, write_cells
@@ -129,3 +131,21 @@ def test_the_strongest_edges_are_of_the_scored_universe(pretrained, tmp_path):
     assert list(edges["known"]) == [pair in known for pair in zip(edges["regulator"], edges["target"], strict=True)]
     assert 0 < expected < 10
     assert "mean queries keys" in name
+
+
+def test_the_table_of_scores_has_the_mean_over_donors_with_its_interval(tmp_path):
+    paths = []
+    for name, dataset in (("many", annotation_example("ordinary")), ("none", annotation_example("ordinary"))):
+        if name == "none":
+            del dataset.obs["donor_id"]
+        paths.append(tmp_path / "annotate" / f"{name}.h5ad")
+        write_prediction(paths[-1], dataset, about={"task": "annotate", "dataset": name})
+    scored = report.score_task("annotate", map(str, paths), str(tmp_path / "s"), scale="m", variant="x", seed=0)
+    table = report.score_table(scored)
+    values = [one.values for one in scored]
+    donors = values[0][values[0].index.str.contains(":donor=")]
+    assert len(donors) == 4
+    assert not table.index.str.contains("=").any()
+    low, high = table.loc["accuracy, mean over donors", "many"].split("(")[1].split(";")[0].split(" to ")
+    assert donors.min() <= float(low) < donors.mean() < float(high) <= donors.max()
+    assert table.loc["accuracy, mean over donors", "none"] == ""

@@ -1,10 +1,16 @@
+import time
+
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from anndata import AnnData
 
+from scprint2.cards import find_card
+from scprint2.tasks import scores as scores_module
 from scprint2.tasks.annotate import annotation
 from scprint2.tasks.denoise import prepare_denoising
+from scprint2.tasks.examples import EXAMPLES
 from scprint2.tasks.layout import Group, Network, lay_out, lay_out_truths, read_truths
 from scprint2.tasks.predictions import write_prediction
 from scprint2.tasks.scores import (
@@ -20,9 +26,10 @@ from scprint2.tasks.scores import (
     write_scores,
 )
 from scprint2.tasks.selection import dense_counts
-from tests.tasks.example import CD4, DENOISE, T_CELL, make_cells
+from tests.helpers import CONFIG
+from tests.tasks.example import B_CELL, CD4, DENOISE, T_CELL, make_cells
 
-COLUMNS = "scale variant seed task dataset metric value status reason seconds version".split()
+COLUMNS = "scale variant seed task dataset metric value status reason seconds version versions".split()
 
 
 def network(scores, **truths):
@@ -174,7 +181,6 @@ def test_a_scorer_that_raises_fails_its_prediction_alone(tmp_path, monkeypatch):
 
 def test_every_metric_of_table_1_is_among_the_main_ones():
     from scprint2.config.tasks import read_tasks
-    from tests.helpers import CONFIG
 
     for column in read_tasks(CONFIG, scale="mini")["columns"].values():
         assert column["metric"] in MAIN_METRICS[column["task"]]
@@ -206,3 +212,39 @@ def test_networks_cannot_be_split_into_seen_and_unseen_cells_and_say_so(tmp_path
     assert found["auprc"].status == "ok"
     assert "not predicted cell by cell" in found["auprc:seen"].reason
     assert found["odds_ratio:unseen"].status == "failed"
+
+
+def test_the_cells_of_each_donor_are_scored_apart_where_donors_are_known(tmp_path):
+    cells = make_cells(types=(T_CELL, CD4))
+    truth = cells.obs["cell_type_ontology_term_id"].to_numpy()
+    donors = np.array(["d1"] * 30 + ["d2"] * 20 + ["few"] * 5 + ["unknown"] * 5)
+    called = np.where(donors == "d1", truth, B_CELL)
+    prediction = annotation(cells, called, confidence=np.ones(60, dtype=np.float32), known=[CD4, B_CELL])
+    prediction.obs["donor_id"] = donors
+    write_prediction(tmp_path / "x.h5ad", prediction, about={"task": "annotate", "dataset": "x"})
+    _, scores = score_prediction(tmp_path / "x.h5ad")
+    found = {metric: score.value for metric, score in scores.items() if "donor" in metric}
+    assert found == {"accuracy:donor=d1": 100, "accuracy:donor=d2": 0}
+    assert scores["accuracy"].value == 50
+
+
+def test_every_score_that_a_scorer_writes_has_a_card(tmp_path):
+    cards = yaml.safe_load((CONFIG / "metrics.yaml").read_text())
+    for task, example in EXAMPLES.items():
+        prediction = example("ordinary")
+        prediction.obs["seen"] = np.arange(prediction.n_obs) % 2 == 0
+        write_prediction(tmp_path / "x.h5ad", prediction, about={"task": task, "dataset": "x", "seen_cells": 9})
+        _, scores = score_prediction(tmp_path / "x.h5ad")
+        assert any(metric.endswith(":unseen") for metric in scores)
+        for metric in scores:
+            assert find_card(cards, task, metric)["meaning"]
+    with pytest.raises(ValueError, match="has no card; add one"):
+        find_card(cards, "embed", "charm")
+
+
+def test_a_scorer_that_hangs_fails_its_prediction_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(scores_module, "TASK_SECONDS", 0.1)
+    monkeypatch.setitem(SCORERS, "embed", lambda prediction: [time.sleep(0.01) for _ in range(1000)])
+    write_prediction(tmp_path / "x.h5ad", make_cells(), about={"task": "embed", "dataset": "x"})
+    _, scores = score_prediction(tmp_path / "x.h5ad")
+    assert scores["scib_total"].reason == "TimeoutError: not done after 0.1 s"

@@ -17,6 +17,8 @@ BASELINES: Mapping[str, Mapping[str, Callable[..., AnnData]]] = {
         "magic": denoise.magic,
         "knn_smoothing": denoise.knn_smoothing,
         "scvi_denoising": denoise.scvi_denoising,
+        "random_profiles": denoise.random_profiles,
+        "shuffled_profiles": denoise.shuffled_profiles,
     },
     "embed": {
         "pca": embed.pca,
@@ -24,12 +26,15 @@ BASELINES: Mapping[str, Mapping[str, Callable[..., AnnData]]] = {
         "harmony": embed.harmony,
         "scvi_embedding": embed.scvi_embedding,
         "random_embedding": embed.random_embedding,
+        "shuffled_pca": embed.shuffled_pca,
     },
     "annotate": {
         "majority": annotate.majority,
         "knn": annotate.knn,
         "logistic_regression": annotate.logistic_regression,
         "celltypist_style": annotate.celltypist_style,
+        "random_calls": annotate.random_calls,
+        "shuffled_calls": annotate.shuffled_calls,
     },
     "networks": {
         "pearson": networks.pearson,
@@ -38,5 +43,6 @@ BASELINES: Mapping[str, Mapping[str, Callable[..., AnnData]]] = {
         "expression_prior": networks.expression_prior,
         "regulator_prior": networks.regulator_prior,
         "random_regulators": networks.random_regulators,
+        "shuffled_pearson": networks.shuffled_pearson,
     },
 }

@@ -54,13 +54,15 @@ def majority(train: TrainingCells, adata: AnnData, *, settings: AnnotateSettings
 
 def knn(train: TrainingCells, adata: AnnData, *, settings: AnnotateSettings, seed: int) -> AnnData:
     """Vote of the nearest labeled cells in the corpus' principal components."""
-    return _classify(train, adata, settings, KNeighborsClassifier(NEIGHBORS), seed=seed)
+    cells, evidence = _classify(train, adata, settings, KNeighborsClassifier(NEIGHBORS), seed=seed)
+    return answer(cells, evidence, settings=settings)
 
 
 def logistic_regression(train: TrainingCells, adata: AnnData, *, settings: AnnotateSettings, seed: int) -> AnnData:
     """Logistic regression on the corpus' principal components."""
     classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=500))
-    return _classify(train, adata, settings, classifier, seed=seed)
+    cells, evidence = _classify(train, adata, settings, classifier, seed=seed)
+    return answer(cells, evidence, settings=settings)
 
 
 def celltypist_style(train: TrainingCells, adata: AnnData, *, settings: AnnotateSettings, seed: int) -> AnnData:
@@ -110,11 +112,33 @@ def _fit_one_against_rest(
     return leaves, logits.astype(np.float32)
 
 
-def _classify(train: TrainingCells, adata: AnnData, settings: AnnotateSettings, classifier, *, seed: int) -> AnnData:
+def random_calls(train: TrainingCells, adata: AnnData, *, settings: AnnotateSettings, seed: int) -> AnnData:
+    """Give every type of the corpus a random share in every cell: each is called as often as another."""
+    cells = adata[draw_cells(adata, settings.cells)]
+    leaves = tuple(sorted({term for shard in train.shards for term in cell_types(shard)} - {UNKNOWN}))
+    if not leaves:
+        raise ValueError("the corpus has no labeled cell; this baseline needs some")
+    drawn = np.random.default_rng(seed).random((cells.n_obs, len(leaves)))
+    logits = to_logits(drawn / drawn.sum(axis=1, keepdims=True)).astype(np.float32)
+    return answer(cells, Evidence(leaves, logits, None), settings=settings)
+
+
+def shuffled_calls(train: TrainingCells, adata: AnnData, *, settings: AnnotateSettings, seed: int) -> AnnData:
+    """What `knn` says, dealt to other cells: the same types as often, and nothing known of the cell."""
+    cells, evidence = _classify(train, adata, settings, KNeighborsClassifier(NEIGHBORS), seed=seed)
+    order = np.random.default_rng(seed).permutation(cells.n_obs)
+    points = None if evidence.embedding is None else evidence.embedding[order]
+    return answer(cells, Evidence(evidence.leaves, evidence.logits[order], points), settings=settings)
+
+
+def _classify(
+    train: TrainingCells, adata: AnnData, settings: AnnotateSettings, classifier, *, seed: int
+) -> tuple[AnnData, Evidence]:
+    """Fit on the corpus' principal components; return the test cells and what the classifier says of them."""
     cells = adata[draw_cells(adata, settings.cells)]
     expression, types = labeled_cells(train, list(adata.var_names), organism=organism_of(adata))
     reduce = PCA(min(COMPONENTS, min(expression.shape) - 1), svd_solver="covariance_eigh", random_state=seed)
     classifier.fit(reduce.fit_transform(expression), types)
     points = reduce.transform(log_normalize(dense_counts(cells))).astype(np.float32)
     logits = to_logits(classifier.predict_proba(points)).astype(np.float32)
-    return answer(cells, Evidence(tuple(classifier.classes_.tolist()), logits, points), settings=settings)
+    return cells, Evidence(tuple(classifier.classes_.tolist()), logits, points)

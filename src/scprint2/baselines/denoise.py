@@ -72,6 +72,22 @@ def scvi_denoising(train: TrainingCells, adata: AnnData, *, settings: DenoiseSet
     return _denoise(adata, settings, restore)
 
 
+def random_profiles(train: TrainingCells, adata: AnnData, *, settings: DenoiseSettings, seed: int) -> AnnData:
+    """Uniform random numbers in place of counts."""
+    rng = np.random.default_rng(seed)
+    return _denoise(adata, settings, lambda counts: rng.random(counts.shape, dtype=np.float32))
+
+
+def shuffled_profiles(train: TrainingCells, adata: AnnData, *, settings: DenoiseSettings, seed: int) -> AnnData:
+    """The noisy profile of another cell, drawn without replacement, at the cell's own depth."""
+
+    def restore(counts: Float[np.ndarray, "cell gene"]) -> Float[np.ndarray, "cell gene"]:
+        depth = np.maximum(counts.sum(axis=1, keepdims=True), 1)
+        return np.random.default_rng(seed).permutation(counts / depth) * depth
+
+    return _denoise(adata, settings, restore)
+
+
 def _denoise(adata: AnnData, settings: DenoiseSettings, restore: Restore) -> AnnData:
     """Restore all genes of the noisy cells, and keep those that are scored."""
     problem = prepare_denoising(adata, settings)

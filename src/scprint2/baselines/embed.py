@@ -57,6 +57,13 @@ def random_embedding(train: TrainingCells, adata: AnnData, *, settings: EmbedSet
     return _with_embedding(prediction, np.random.default_rng(seed).normal(size=(prediction.n_obs, RANDOM_DIMENSIONS)))
 
 
+def shuffled_pca(train: TrainingCells, adata: AnnData, *, settings: EmbedSettings, seed: int) -> AnnData:
+    """The embedding `pca`, its rows dealt to other cells: real clusters that belong to no label and no batch."""
+    prediction = pca(train, adata, settings=settings, seed=seed)
+    embedding = np.asarray(prediction.obsm["X_scprint2"])
+    return _with_embedding(prediction, np.random.default_rng(seed).permutation(embedding))
+
+
 def _principal_components(adata: AnnData, prediction: AnnData) -> Float[np.ndarray, "cell component"]:
     expression = _variable_expression(adata, prediction)
     return PCA(min(COMPONENTS, min(expression.shape) - 1), svd_solver="full").fit_transform(expression)

@@ -73,6 +73,17 @@ def regulator_prior(train: TrainingCells, adata: AnnData, *, settings: NetworkSe
     return _infer(adata, settings, "regulator_prior", mark)
 
 
+def shuffled_pearson(train: TrainingCells, adata: AnnData, *, settings: NetworkSettings, seed: int) -> AnnData:
+    """The network `pearson`, its genes dealt other names: the same edges, and nothing known of the genes."""
+    rng = np.random.default_rng(seed)
+
+    def shuffle(group: Group) -> Float[np.ndarray, "gene gene"]:
+        scores, order = _correlate(_expression(adata, group)), rng.permutation(len(group.genes))
+        return scores[order][:, order]
+
+    return _infer(adata, settings, "shuffled_pearson", shuffle)
+
+
 def random_regulators(train: TrainingCells, adata: AnnData, *, settings: NetworkSettings, seed: int) -> AnnData:
     """Random scores for edges that leave a transcription factor, 0 for the others."""
     rng = np.random.default_rng(seed)

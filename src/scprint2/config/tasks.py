@@ -9,6 +9,7 @@ from scprint2.config.overlay import fill, read_scale, read_yaml
 
 TASK_KEYS = {"title", "notebook", "roles", "settings", "baselines"}
 COLUMN_KEYS = {"task", "role", "metric"}
+CONTROLS = ("random", "shuffled")  # kinds of controls among the baselines; the third kind is the untrained model
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,8 @@ def read_tasks(config: Path, *, scale: str) -> dict[str, Any]:
         for role in task["roles"]:
             if role not in size["roles"]:
                 raise ValueError(f"scale {scale!r} names no datasets for the role {role!r}; add it to its `roles`")
-        for baseline in task["baselines"]:
+        for baseline, entry in task["baselines"].items():
+            _check_control(baseline, entry, where=path)
             if owners.setdefault(baseline, name) != name:
                 raise ValueError(
                     f"{path}: baseline {baseline!r} is in {owners[baseline]!r} and in {name!r}; rename one"
@@ -66,10 +68,25 @@ def read_tasks(config: Path, *, scale: str) -> dict[str, Any]:
     return fill(value, size["constants"], where=f"{path} at scale {scale}")
 
 
+def _check_control(baseline: str, entry: Mapping[str, Any], *, where: Path) -> None:
+    if entry.get("control", CONTROLS[0]) not in CONTROLS:
+        raise ValueError(
+            f"{where}: baseline {baseline!r} is the control {entry['control']!r}; known: {CONTROLS}. Leave `control` out where "
+            "it is none"
+        )
+
+
 def list_baselines(config: Path, *, scale: str) -> dict[str, tuple[str, str]]:
     """Return each baseline's (task, title)."""
     tasks = read_tasks(config, scale=scale)["tasks"]
     return {name: (task, entry["title"]) for task in tasks for name, entry in tasks[task]["baselines"].items()}
+
+
+def list_controls(config: Path, *, scale: str) -> dict[str, str]:
+    """Return each control among the baselines with its kind: `random` or `shuffled`."""
+    tasks = read_tasks(config, scale=scale)["tasks"].values()
+    entries = {name: entry for task in tasks for name, entry in task["baselines"].items()}
+    return {name: entry["control"] for name, entry in entries.items() if "control" in entry}
 
 
 def list_jobs(

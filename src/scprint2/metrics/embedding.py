@@ -12,7 +12,7 @@ from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
 from scprint2.metrics import batch_removal, conservation
 from scprint2.metrics.neighbors import Neighbors, connectivities, find_neighbors, neighbor_probabilities
-from scprint2.metrics.score import Score, attempt, combine, failed, mean
+from scprint2.metrics.score import METRIC_SECONDS, Score, attempt, combine, failed, mean
 
 BIO = ("isolated_labels", "nmi_kmeans", "ari_kmeans", "silhouette_label", "clisi")
 BATCH = ("bras", "ilisi", "kbet_per_label", "graph_connectivity")
@@ -32,7 +32,7 @@ def score_embedding(
     labels: Shaped[np.ndarray, " cell"],
     batches: Shaped[np.ndarray, " cell"],
     before: Num[np.ndarray, "cell component"] | None = None,
-    limit_seconds: float | None = None,
+    limit_seconds: float | None = METRIC_SECONDS,
 ) -> dict[str, Score]:
     """Score one embedding: every part in [0, 1], as scib-metrics gives it, and the totals times 100.
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, replace
 from types import FrameType
 from typing import Any, Literal
 
+METRIC_SECONDS = 1800.0  # a metric that takes longer has failed; the slowest takes minutes at the paper's size
+
 
 @dataclass(frozen=True)
 class Score:
@@ -37,15 +39,12 @@ def finite(value: float) -> Score:
 
 
 def attempt(
-    function: Callable[..., float], *arguments: Any, limit_seconds: float | None = None, **keywords: Any
+    function: Callable[..., float], *arguments: Any, limit_seconds: float | None = METRIC_SECONDS, **keywords: Any
 ) -> Score:
-    """Run one metric; what it raises, and a run past its time limit, becomes a failed score, so that the others go on.
-
-    The limit needs the main thread and takes effect between two Python instructions; elsewhere there is none.
-    """
+    """Run one metric; what it raises, and a run past its time limit, becomes a failed score, so that the others go on."""
     start = time.perf_counter()
     try:
-        with _time_limit(limit_seconds):
+        with time_limit(limit_seconds):
             score = finite(function(*arguments, **keywords))
     except Exception as error:  # noqa: BLE001  (one metric must not take the others with it)
         score = failed(f"{type(error).__name__}: {error}")
@@ -80,8 +79,11 @@ def mean(values: Sequence[float]) -> float:
 
 
 @contextmanager
-def _time_limit(seconds: float | None) -> Iterator[None]:
-    """Raise TimeoutError in the main thread after `seconds`."""
+def time_limit(seconds: float | None) -> Iterator[None]:
+    """Raise TimeoutError in the main thread after `seconds`; limits may lie inside one another.
+
+    A limit needs the main thread and takes effect between two Python instructions; elsewhere there is none.
+    """
     if seconds is None or threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -89,10 +91,13 @@ def _time_limit(seconds: float | None) -> Iterator[None]:
     def stop(number: int, frame: FrameType | None) -> None:
         raise TimeoutError(f"not done after {seconds:g} s")
 
+    start, (outer, _) = time.monotonic(), signal.getitimer(signal.ITIMER_REAL)
     before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    signal.setitimer(signal.ITIMER_REAL, min(seconds, outer) if outer else seconds)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+        if outer:  # the limit around this one goes on with what is left of it
+            signal.setitimer(signal.ITIMER_REAL, max(outer - (time.monotonic() - start), 1e-3))

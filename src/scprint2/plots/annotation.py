@@ -10,6 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from scipy.cluster.hierarchy import leaves_list, linkage
 
+from scprint2.plots.controls import Band, draw_band
+
 FEWEST_CELLS = 10  # of a bin of the reliability curve
 BLUE, ORANGE, GREY = "#4477aa", "#d55e00", "0.6"
 MOST_PREDICTED = 30  # columns of a confusion matrix; rarer predictions are put together
@@ -69,9 +71,17 @@ def confusion_figure(
 
 
 def reliability_figure(
-    confidence: Float[np.ndarray, " cell"], right: Bool[np.ndarray, " cell"], *, title: str, bins: int = 10
+    confidence: Float[np.ndarray, " cell"],
+    right: Bool[np.ndarray, " cell"],
+    *,
+    title: str,
+    bins: int = 10,
+    band: Band | None = None,
 ) -> Figure:
-    """Draw how often calls of a confidence are right, where there are some, and how many there are."""
+    """Draw how often calls of a confidence are right, where there are some, and how many there are.
+
+    `band` is that of the controls' share of right calls.
+    """
     edges = np.linspace(0, 1, bins + 1)
     which = np.clip(np.digitize(confidence, edges) - 1, 0, bins - 1)
     filled = [number for number in range(bins) if np.sum(which == number) >= FEWEST_CELLS]
@@ -83,6 +93,7 @@ def reliability_figure(
     axis.plot([0, 1], [0, 1], color="0.7", linestyle="--", linewidth=1, label="calibrated")
     axis.plot(stated, found, marker="o", color=BLUE, label="observed")
     axis.set(ylabel="share right", xlim=(0, 1), ylim=(-0.02, 1.02))
+    draw_band(axis, band)
     axis.legend(frameon=False, fontsize=8)
     below.hist(confidence, bins=list(edges), color=BLUE)
     below.set(xlabel="confidence", ylabel="cells")

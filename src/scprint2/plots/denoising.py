@@ -7,6 +7,8 @@ from jaxtyping import Float, Num
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from scprint2.plots.controls import Band, draw_band
+
 NOISY, DENOISED = "#999999", "#4477aa"
 BINS = 6
 WAYS = {  # ways to count the gain, in the order they are drawn
@@ -26,10 +28,12 @@ def gain_by_depth(
     noisy: Float[np.ndarray, " cell"],
     denoised: Float[np.ndarray, " cell"],
     title: str,
+    band: Band | None = None,
 ) -> Figure:
     """Draw each cell's rank correlation with the truth, before and after, against its noisy depth.
 
-    Lines join the medians of cells of like depth; a cell without a correlation (NaN) is left out.
+    Lines join the medians of cells of like depth; a cell without a correlation (NaN) is left out. `band` is that of the controls'
+    mean gain per cell.
     """
     usable = np.isfinite(noisy) & np.isfinite(denoised) & (depth > 0)
     depth, noisy, denoised = depth[usable], noisy[usable], denoised[usable]
@@ -48,6 +52,10 @@ def gain_by_depth(
     better = 100 * float(np.mean(gain > 0)) if len(gain) else float("nan")
     right.set(xlabel="cells", ylabel="gain per cell (100 × difference)")
     right.set_title(f"{better:.0f} % of {len(gain)} cells gain, median {np.median(gain):+.1f}", fontsize=9, loc="left")
+    if band is not None:
+        right.set_ylim(min(right.get_ylim()[0], band.low), max(right.get_ylim()[1], band.high))
+        draw_band(right, band)
+        right.legend(frameon=False, fontsize=7)
     for axis in (left, right):
         axis.spines[["top", "right"]].set_visible(False)
     figure.suptitle(title, x=0.01, ha="left", fontweight="bold", fontsize=10)

@@ -3,6 +3,7 @@
 import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -11,6 +12,8 @@ from jaxtyping import Float, Int, Num, Shaped
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.manifold import TSNE
+
+from scprint2.plots.controls import EDGE, Band
 
 CAPTION = (
     "A t-SNE is a picture, not evidence: distances, sizes and gaps in it mean little. Read the scores; "
@@ -72,9 +75,16 @@ def _scatter(axis: Axes, coordinates: Float[np.ndarray, "cell 2"], values: Shape
 
 
 def integration_table(
-    scores: pd.DataFrame, *, parts: Mapping[str, Sequence[str]], totals: Mapping[str, str], title: str
+    scores: pd.DataFrame,
+    *,
+    parts: Mapping[str, Sequence[str]],
+    totals: Mapping[str, str],
+    title: str,
+    bands: Mapping[tuple[str, str], Band] = MappingProxyType({}),
 ) -> Figure:
     """Draw scores as scIB does: a circle per part, a bar per total, one row per dataset.
+
+    A brown strip under a bar is where the controls end; a brown ring says that a part is no better than the best of them.
 
     Parameters
     ----------
@@ -84,6 +94,8 @@ def integration_table(
         Heading to its metrics, each in [0, 1]; drawn as circles.
     totals
         Metric (in percent) to its heading; drawn as bars that end at 100.
+    bands
+        (dataset, metric) to the band of its controls.
     """
     columns = [metric for metrics in parts.values() for metric in metrics]
     positions = _positions([len(metrics) for metrics in parts.values()], len(totals))
@@ -92,9 +104,9 @@ def integration_table(
     for row, dataset in enumerate(scores.index):
         values = scores.loc[dataset]
         for place, metric in zip(positions, columns, strict=False):
-            _circle(axis, place, row, float(values[metric]))
+            _circle(axis, place, row, float(values[metric]), bands.get((str(dataset), metric)))
         for place, metric in zip(positions[len(columns) :], totals, strict=True):
-            _bar(axis, place, row, float(values[metric]))
+            _bar(axis, place, row, float(values[metric]), bands.get((str(dataset), metric)))
     for place, name in zip(positions, [*columns, *totals.values()], strict=True):
         axis.text(place, -0.6, name.replace("_", " "), rotation=35, ha="left", va="bottom", fontsize=8)
     start = 0
@@ -146,24 +158,28 @@ def _positions(sizes: Sequence[int], totals: int) -> list[float]:
     return places + [place + 1.6 * column for column in range(totals)]
 
 
-def _circle(axis: Axes, place: float, row: int, value: float) -> None:
+def _circle(axis: Axes, place: float, row: int, value: float, band: Band | None) -> None:
     if np.isnan(value):
         _failed(axis, place, row)
         return
     share = float(np.clip(value, 0, 1))
-    axis.scatter(place, row, s=380, color=plt.get_cmap("viridis")(share), linewidths=0)
+    ring = 2.2 if band is not None and band.covers(value) else 0
+    axis.scatter(place, row, s=380, facecolor=plt.get_cmap("viridis")(share), edgecolor=EDGE, linewidths=ring)
     axis.text(
         place, row, f"{value:.2f}", ha="center", va="center", fontsize=7, color="black" if share > 0.6 else "white"
     )
 
 
-def _bar(axis: Axes, place: float, row: int, value: float) -> None:
+def _bar(axis: Axes, place: float, row: int, value: float, band: Band | None) -> None:
     if np.isnan(value):
         _failed(axis, place, row)
         return
     axis.barh(row, 1.3, left=place - 0.4, height=0.5, color="0.92")
     axis.barh(row, 1.3 * value / 100, left=place - 0.4, height=0.5, color="#88bbdd")
     axis.text(place - 0.33, row, f"{value:.1f}", ha="left", va="center", fontsize=8)
+    if band is not None:
+        width = max(band.high - band.low, 1.0)  # a single control shows too
+        axis.barh(row + 0.31, 1.3 * width / 100, left=place - 0.4 + 1.3 * band.low / 100, height=0.1, color=EDGE)
 
 
 def _failed(axis: Axes, place: float, row: int) -> None:

@@ -14,10 +14,13 @@ from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from scprint2.plots.controls import BAND, EDGE, KINDS
 from scprint2.plots.table import BETTER, COLORS, INK, TINTS, WORSE
-from scprint2.table_cells import ABSENT, BASELINE, FAILED, UNKNOWN
+from scprint2.table_cells import ABSENT, BASE, BASELINE, FAILED, UNKNOWN
 from scprint2.table_page import LOWER_IS_BETTER, WORTH, group_columns
 
+GRAY, GRAY_INK = "#e6e6e6", "#7a7a7a"  # a row that cannot be told from its reference
+CONTROLS = "Controls"  # section of the band at the foot
 CLIP = 6.0  # standard deviations at which the color is full
 COLORMAP = LinearSegmentedColormap.from_list("worse to better", [WORSE, "#f0a878", "#fafafa", "#7fb8dc", BETTER])
 WIDTH, MARGIN = 8.27, 0.3  # A4, inches
@@ -37,6 +40,7 @@ DRAWN = [
     "shade",
     "state",
     "text",
+    "controls",
     "mark",
     "reason",
 ]
@@ -48,10 +52,11 @@ def read_comparisons(path: str | Path) -> pd.DataFrame:
 
 
 def lay_out_heat_map(comparisons: pd.DataFrame) -> pd.DataFrame:
-    """One line per cell: every trained row against its own reference.
+    """One line per cell: every trained row against its own reference; below them the band of the controls against base.
 
     `shade` is the effect (difference over standard deviation), clipped, with its sign turned where less is better; `state` is
-    better, worse, inside (the interval of the reference), unknown, failed or absent; `text` stands in the cell.
+    better, worse, inside (not to be told from the reference), unknown, failed, absent or band; `text` stands in the cell;
+    `controls` says that the row is no better than the best control.
 
     Parameters
     ----------
@@ -62,8 +67,10 @@ def lay_out_heat_map(comparisons: pd.DataFrame) -> pd.DataFrame:
     own = trained.drop_duplicates(["variant", "column"]).reset_index(drop=True)
     names = dict(zip(own["variant"], own["name"], strict=True))
     signs = own["column"].map(lambda column: -1 if column in LOWER_IS_BETTER else 1)
-    largest = own["difference"].abs().groupby(own["column"]).max()
-    states = [_state(verdict, sign) for verdict, sign in zip(own["verdict"], signs, strict=True)]
+    largest = own["difference"].abs().groupby(own["column"]).max().to_dict()
+    told = own["distinguishable"].astype(bool)
+    states = [_state(*line) for line in zip(own["verdict"], told, signs, strict=True)]
+    band = _lay_out_band(comparisons, largest)
     drawn = own.assign(
         reference=[names.get(name, name) for name in own["reference"]],
         shade=(signs * own["effect"]).clip(-CLIP, CLIP),
@@ -73,17 +80,53 @@ def lay_out_heat_map(comparisons: pd.DataFrame) -> pd.DataFrame:
             for state, difference, column in zip(states, own["difference"], own["column"], strict=True)
         ],
     )
+    drawn = drawn.assign(controls=_find_covered(own, comparisons, band))
     missing = drawn["state"].isin(["failed", "absent", "unknown"])
     reasons = drawn["reason"].where(missing, "")
     marks = {reason: str(number) for number, reason in enumerate(dict.fromkeys(reasons[missing]), start=1)}
-    return drawn.assign(reason=reasons, mark=[marks.get(reason, "") for reason in reasons])[DRAWN]
+    drawn = drawn.assign(reason=reasons, mark=[marks.get(reason, "") for reason in reasons])
+    return pd.DataFrame(pd.concat([drawn, band]) if len(band) else drawn, columns=pd.Index(DRAWN)).reset_index(
+        drop=True
+    )
 
 
-def _state(verdict: str, sign: int) -> str:
-    if verdict in (FAILED, UNKNOWN, "inside"):
+def _lay_out_band(comparisons: pd.DataFrame, largest: Mapping[str, float]) -> pd.DataFrame:
+    """Two lines per column that has controls: the highest and the lowest of them, against base."""
+    values: dict[str, list[float]] = {}
+    kinds = set()
+    for line in comparisons.to_dict("records"):
+        if line["control"] and line["reference"] == BASE and not math.isnan(line["difference"]):
+            values.setdefault(line["column"], []).append(line["difference"])
+            kinds.add(line["control"])
+    words = ", ".join(kind for kind in KINDS if kind in kinds)
+    lines = []
+    for end, word, choose in (("max", "highest", max), ("min", "lowest", min)):
+        for column, found in values.items():
+            value = choose(found)
+            line = {"variant": f"controls_{end}", "section": CONTROLS, "name": f"{word} of {words}", "reference": BASE}
+            line |= {"seeds": "", "column": column, "difference": value, "effect": np.nan, "verdict": ""}
+            text = _text("band", value, largest=max(largest.get(column, 0.0), abs(value)))
+            line |= {"shade": np.nan, "state": "band", "text": text, "controls": False, "mark": "", "reason": ""}
+            lines.append(line)
+    return pd.DataFrame(lines, columns=pd.Index(DRAWN))
+
+
+def _find_covered(own: pd.DataFrame, comparisons: pd.DataFrame, band: pd.DataFrame) -> list[bool]:
+    """Which rows are no better than the best control of the column; both are held against base."""
+    highest = band[band["variant"] == "controls_max"].set_index("column")["difference"].to_dict()
+    lines = comparisons[comparisons["reference"] == BASE]
+    to_base = dict(zip(zip(lines["variant"], lines["column"], strict=True), lines["difference"], strict=True))
+    pairs = list(zip(own["variant"], own["column"], strict=True))
+    return [bool(to_base.get(pair, np.nan) <= highest.get(pair[1], -np.inf)) for pair in pairs]
+
+
+def _state(verdict: str, told: bool, sign: int) -> str:  # noqa: FBT001 (a column of the frame)
+    if verdict in (FAILED, UNKNOWN):
         return verdict
     if verdict == ABSENT:
         return "absent"
+    if not told:
+        return "inside"
     return "better" if (verdict == "above") == (sign > 0) else "worse"
 
 
@@ -174,27 +217,29 @@ def _draw_row(axes: Axes, row: pd.DataFrame, *, columns: list[str], edges: list[
 
 
 def _draw_cell(axes: Axes, line: Mapping[str, Any], *, left: float, right: float, top: float) -> None:
-    """Draw a tile in the color of its effect; a dot says that the row cannot be told from its reference."""
+    """Draw a tile in the color of its effect, gray where it is none; a line below says no better than the controls."""
     color = _color(line)
     tile = Rectangle((left + 0.012, top + 0.012), right - left - 0.024, ROW - 0.024, facecolor=color, linewidth=0)
     tile.set_hatch("////" if line["state"] == "absent" else "")
     tile.set_edgecolor("#d8d8d8")
     tile.set_gid(f"{line['variant']} {line['column']}")
     axes.add_patch(tile)
-    ink = COLORS["failed"] if line["state"] == "failed" else "white" if _luminance(color) < 0.4 else INK
+    inks = {"failed": COLORS["failed"], "inside": GRAY_INK}
+    ink = inks.get(line["state"], "white" if _luminance(color) < 0.4 else INK)
     certain = line["state"] in ("better", "worse")
     mark = line["mark"].translate(str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹"))
     weight = "bold" if certain else "normal"
     center = ((left + right) / 2, top + ROW / 2)
     axes.text(*center, line["text"] + mark, fontsize=5.6, ha="center", va="center", fontweight=weight, color=ink)
-    if line["state"] == "inside":
-        axes.plot([left + 0.035], [top + 0.035], marker="o", markersize=1.5, color=ink, markeredgewidth=0)
+    if line["controls"]:
+        axes.plot([left + 0.03, right - 0.03], [top + ROW - 0.022] * 2, color=EDGE, linewidth=1.2)
 
 
 def _color(line: Mapping[str, Any]) -> tuple[float, float, float]:
     """The color of a tile; white where there is no effect to show."""
-    if line["state"] == "failed":
-        return to_rgb(TINTS["failed"])
+    fixed = {"failed": TINTS["failed"], "inside": GRAY, "band": BAND}
+    if line["state"] in fixed:
+        return to_rgb(fixed[line["state"]])
     if math.isnan(line["shade"]):
         return to_rgb("#ffffff")
     return to_rgb(COLORMAP((line["shade"] + CLIP) / (2 * CLIP)))
@@ -209,10 +254,10 @@ def _notes(drawn: pd.DataFrame, *, scale: str) -> list[str]:
     texts = [
         f"What this is worth: {WORTH.get(scale, 'A test of the workflow; its numbers mean nothing.')}",
         "Numbers: difference to the reference, in the unit of the column. Color: that difference over the standard deviation "
-        "over seeds that the verdict rests on, blue for better (a lower cost is better). Bold: outside the 95 % prediction "
-        "interval of the reference. A dot in the corner: inside it, the row cannot be told from its reference, whatever its "
-        "color. With one seed (n = 1) only differences of some two to five standard deviations lie outside. Of 20 cells where "
-        "nothing changed, one lies outside by chance.",
+        "over seeds that the verdict rests on, blue for better (a lower cost is better). Gray: the row cannot be told from its "
+        "reference, since it lies inside the 95 % prediction interval, or outside it but no longer when at most 5 % of all "
+        "cells that are called different may be false (Benjamini-Hochberg). With one seed (n = 1) only differences of some "
+        "three to six standard deviations are told. A brown line: no better than the best control, which knows nothing of cells.",
     ]
     for mark, lines in drawn.loc[drawn["mark"] != ""].groupby("mark", sort=False):
         names = ", ".join(dict.fromkeys(lines["name"]))

@@ -7,16 +7,19 @@ from textwrap import wrap
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
+from scprint2.plots.controls import BAND, EDGE, Band, draw_band, make_band
 from scprint2.table_cells import BASE, BASELINE
 from scprint2.training.progress import FIXED_COLUMNS, LAST_COLUMNS
 
 TIDY = ["variant", "section", "seed", "step", "split", "loss", "value"]
 NO_LOSSES = {*FIXED_COLUMNS, *LAST_COLUMNS, "gradient_norm"}
-VALIDATION = "validation"
+TRAIN, VALIDATION = "train", "validation"
 # Okabe and Ito's palette without black (base) and yellow (pale on white); dashed when the colors are used up.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 DASHES = ("-", (0, (3, 1.2)))
@@ -67,6 +70,14 @@ def find_common_losses(curves: pd.DataFrame) -> list[str]:
     return [loss for loss, count in counts.items() if count > validated["variant"].nunique() / 2]
 
 
+def find_untrained(curves: pd.DataFrame, loss: str) -> Band | None:
+    """The band of one loss before there was any training to speak of: the first logged steps of base's seeds."""
+    chosen = (curves["variant"] == BASE) & (curves["loss"] == loss) & (curves["split"] == TRAIN)
+    own = curves.loc[chosen & curves["value"].notna()]
+    first = own.sort_values("step").drop_duplicates("seed")
+    return make_band(("untrained", float(value)) for value in first["value"])
+
+
 def plot_learning_curves(curves: pd.DataFrame, rows: pd.DataFrame, *, scale: str) -> Figure:
     """Draw validation losses against steps: base black over the range of its seeds, one color per row, one line per seed.
 
@@ -88,6 +99,7 @@ def plot_learning_curves(curves: pd.DataFrame, rows: pd.DataFrame, *, scale: str
         styles = {name: _style(number) for number, name in enumerate(own)}
         for loss, axis in zip(losses, line, strict=False):
             _draw_panel(axis, validated.loc[validated["loss"] == loss], styles, names=names, trained=trained)
+            draw_band(axis, find_untrained(curves, loss), labeled=False)
         _draw_legend(line[-1], styles, names=names, trained=trained)
     return figure
 
@@ -186,8 +198,10 @@ def _draw_base(axis: Axes, base: pd.DataFrame) -> None:
 def _draw_legend(axis: Axes, styles: dict[str, dict], *, names: dict[str, str], trained: set[str]) -> None:
     """Draw the names of a section's rows; a row without any curve says so."""
     axis.axis("off")
-    handles = [Line2D([], [], color=BASE_COLOR, linewidth=1.3)]
+    handles: list[Artist] = [Line2D([], [], color=BASE_COLOR, linewidth=1.3)]
     labels = ["base, range of its seeds"]
+    handles.append(Patch(facecolor=BAND, edgecolor=EDGE, linewidth=0.6))
+    labels.append("control: untrained (base's first steps)")
     for variant, style in styles.items():
         handles.append(Line2D([], [], **style, linewidth=1.2))
         text = names[variant] if variant in trained else f"{names[variant]} (no curve)"

@@ -8,6 +8,8 @@ import pandas as pd
 from jaxtyping import Float
 from matplotlib.figure import Figure
 
+from scprint2.plots.controls import Band, draw_band
+
 KNOWN, OTHER = "#4477aa", "#bbbbbb"
 SHOWN_FROM = 0.02
 
@@ -17,6 +19,7 @@ def precision_recall_figure(
     *,
     prevalence: Mapping[str, float],
     title: str,
+    band: Band | None = None,
 ) -> Figure:
     """Draw precision against recall for the networks of some groups of cells, and what chance reaches in each.
 
@@ -26,6 +29,8 @@ def precision_recall_figure(
         (group, method) to (recall, precision).
     prevalence
         Share of known edges among the scored ones of each group.
+    band
+        That of the controls' mean precision over recall (average precision).
     """
     figure, axis = plt.subplots(figsize=(8, 4.2), layout="constrained")
     groups = list(prevalence)
@@ -47,6 +52,7 @@ def precision_recall_figure(
         loc="left",
         fontsize=8,
     )
+    draw_band(axis, band)
     axis.spines[["top", "right"]].set_visible(False)
     axis.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1), title="dotted: chance (prevalence)")
     figure.suptitle(title, x=0.01, ha="left", fontweight="bold", fontsize=10)

@@ -81,6 +81,8 @@ class Display:
         Heading of each column.
     footnotes
         Mark and text.
+    column_titles
+        What a reader sees when pointing at the heading of each column.
     """
 
     title: str
@@ -90,6 +92,7 @@ class Display:
     sections: tuple[DisplaySection, ...]
     notes: tuple[str, ...]
     footnotes: tuple[tuple[str, str], ...]
+    column_titles: tuple[str, ...] = ()
 
 
 def plot_table(display: Display) -> Figure:

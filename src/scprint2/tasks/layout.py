@@ -24,6 +24,8 @@ PREDICTED = "predicted"
 SHARED_PARENT = "shared_parent"
 CANDIDATES = "candidates"  # obsm: the most likely types, best first, as codes of uns["leaves"]
 REFINED = "refined"  # uns: the names of further answers
+DONOR = "donor_id"  # obs column, where the dataset says whose cells they are
+DONOR_PART = ":donor="  # stands between a metric's name and a donor, for the score of this donor's cells
 SEEN = "seen"  # obs column: the cell, its dataset or its donor was trained on
 
 

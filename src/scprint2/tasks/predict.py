@@ -21,10 +21,11 @@ from scprint2.tasks.annotate import AnnotateSettings, predict_cell_types
 from scprint2.tasks.denoise import DenoiseSettings, predict_denoised
 from scprint2.tasks.embed import EmbedSettings, predict_embedding
 from scprint2.tasks.inference import inference_numerics
-from scprint2.tasks.layout import SEEN, lay_out_truths, read_edges
+from scprint2.tasks.layout import DONOR, SEEN, lay_out_truths, read_edges
 from scprint2.tasks.networks import NetworkSettings, predict_networks
-from scprint2.tasks.predictions import write_prediction
+from scprint2.tasks.predictions import align, write_prediction
 from scprint2.training.checkpoint import PretrainedModel, load_model
+from scprint2.versions import installed_versions
 
 LOG = logging.getLogger(__name__)
 SETTINGS: Mapping[str, type[Node]] = {
@@ -156,10 +157,12 @@ def _predict_one(
     method: Method, job: PredictionJob, settings: Node, *, out: Path, seed: int, seen: frozenset[str]
 ) -> Path:
     adata = anndata.read_h5ad(job.cells)
-    about = {**asdict(job), "method": method.name, "seed": seed}
+    about = {**asdict(job), "method": method.name, "seed": seed, "versions": installed_versions()}
     start = time.perf_counter()
     try:
         prediction = method.tasks[job.task](method.source, adata, settings=settings, seed=seed)
+        if DONOR in adata.obs and prediction.n_obs:
+            prediction.obs[DONOR] = align(prediction, adata).obs[DONOR].astype(str).astype("category")
         if job.truths:
             known = {name: read_edges(Path(path)) for name, path in job.truths.items()}
             prediction.uns["truth"] = lay_out_truths(known, genes=prediction.var_names)

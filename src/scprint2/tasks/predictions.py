@@ -62,8 +62,15 @@ def align(prediction: AnnData, cells: AnnData) -> AnnData:
     Raises
     ------
     ValueError
-        If a predicted cell is not there.
+        If a predicted cell is not there, or a cell id occurs twice on either side.
     """
+    for name, side in (("prediction", prediction), ("dataset", cells)):
+        if not side.obs_names.is_unique:
+            twice = list(side.obs_names[side.obs_names.duplicated()].unique()[:3])
+            raise ValueError(
+                f"{_repeated(side)} cell ids of the {name} occur more than once, such as {twice}: which row is meant cannot be "
+                "told. Make them unique before predicting (anndata's obs_names_make_unique), and predict again"
+            )
     rows = cells.obs_names.get_indexer(prediction.obs_names)
     if (rows < 0).any():
         missing = prediction.obs_names[rows < 0]

@@ -17,7 +17,8 @@ from scprint2.metrics.annotation import LISTED, is_right
 from scprint2.metrics.denoising import spearman
 from scprint2.metrics.embedding import BATCH, BESIDE, BIO, TOTALS
 from scprint2.metrics.networks import rank_edges
-from scprint2.tasks.layout import REFINED, TERM, UNKNOWN, read_ancestors, read_networks, read_truths
+from scprint2.stats import LEAST_UNITS, bootstrap_interval
+from scprint2.tasks.layout import DONOR_PART, REFINED, TERM, UNKNOWN, read_ancestors, read_networks, read_truths
 from scprint2.tasks.predictions import about
 from scprint2.tasks.score_annotation import REFINED_METRICS
 from scprint2.tasks.scores import edges_among, score_prediction, score_rows, write_scores
@@ -74,14 +75,30 @@ def score_task(
 
 
 def score_table(scored: Iterable[Scored]) -> pd.DataFrame:
-    """Lay out the values with metrics as rows and datasets as columns; a failed one reads `failed`."""
-    columns = {
-        one.dataset: one.rows.set_index("metric").apply(
-            lambda row: "failed" if row["status"] != "ok" else f"{row['value']:.4g}", axis=1
-        )
-        for one in scored
-    }
-    return pd.DataFrame(columns).rename_axis(index=None)
+    """Lay out the values with metrics as rows and datasets as columns; a failed one reads `failed`.
+
+    Where donors are known, the mean of their scores stands below the metric, with its interval over donors.
+    """
+    columns = {one.dataset: pd.Series(_spell_scores(one), dtype=str) for one in scored}
+    return pd.DataFrame(columns).fillna("").rename_axis(index=None)
+
+
+def _spell_scores(one: Scored) -> dict[str, str]:
+    """The text of each metric, and of its mean over donors."""
+    texts: dict[str, str] = {}
+    donors: dict[str, list[float]] = {}
+    for line in one.rows.to_dict("records"):
+        metric, part, _ = str(line["metric"]).partition(DONOR_PART)
+        if part:
+            donors.setdefault(metric, []).append(line["value"])
+        else:
+            texts[metric] = "failed" if line["status"] != "ok" else f"{line['value']:.4g}"
+    for metric, values in donors.items():
+        if len(values) >= LEAST_UNITS:
+            found = bootstrap_interval(np.array(values, dtype=float), rng=np.random.default_rng(0))
+            text = f"{np.mean(values):.4g} ({found.low:.4g} to {found.high:.4g}; {len(values)} donors)"
+            texts[f"{metric}, mean over donors"] = text
+    return texts
 
 
 def value_table(scored: Iterable[Scored]) -> pd.DataFrame:

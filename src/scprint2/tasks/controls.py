@@ -1,0 +1,44 @@
+"""The scores of the controls of a scale, gathered for the band behind the figures."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from scprint2.files import atomic_path
+from scprint2.plots.controls import Band, make_band
+from scprint2.tasks.scores import read_scores
+
+COLUMNS = ["control", "variant", "seed", "task", "dataset", "metric", "value"]
+Bands = Mapping[tuple[str, str, str], Band]  # task, dataset, metric
+
+
+def gather_controls(paths: Iterable[str | Path], controls: Mapping[str, str]) -> pd.DataFrame:
+    """Read the scores of controls; those that failed are left out.
+
+    Parameters
+    ----------
+    controls
+        Row to its kind.
+    """
+    parts = [read_scores(Path(path)) for path in paths]
+    scores = pd.concat(parts) if parts else pd.DataFrame(columns=pd.Index([*COLUMNS, "status"]))
+    scores = scores.assign(control=[controls[variant] for variant in scores["variant"]])
+    return scores.loc[scores["status"] == "ok", COLUMNS].reset_index(drop=True)
+
+
+def write_controls(path: str | Path, frame: pd.DataFrame) -> None:
+    """Write gathered controls as TSV, whole or not at all."""
+    with atomic_path(path) as temporary:
+        frame.to_csv(temporary, sep="\t", index=False)
+
+
+def read_bands(path: str | Path) -> Bands:
+    """Read the band of each (task, dataset, metric); none where the path is empty, as it is for the controls themselves."""
+    if not str(path):
+        return {}
+    values: dict[tuple[str, str, str], list[tuple[str, float]]] = {}
+    for line in pd.read_csv(path, sep="\t", keep_default_na=False).to_dict("records"):
+        key = (line["task"], line["dataset"], line["metric"])
+        values.setdefault(key, []).append((line["control"], float(line["value"])))
+    return {key: band for key, pairs in values.items() if (band := make_band(pairs))}

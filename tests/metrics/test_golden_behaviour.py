@@ -1,0 +1,203 @@
+"""What every metric must give for a perfect, a random, a constant and an ordinary prediction, and for permuted rows.
+
+The scorers are run as the workflow runs them, so that a metric that joins one of them joins here too; what its values must be
+is added to `GOLDEN`.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from scipy.stats import spearmanr
+from sklearn.metrics import average_precision_score
+
+from scprint2.cards import find_card
+from scprint2.tasks.examples import EXAMPLES, GENES, KINDS, METHODS, SOURCES, TARGETS, TYPES, shuffle_rows
+from scprint2.tasks.layout import TERM
+from scprint2.tasks.scores import SCORERS
+from scprint2.tasks.selection import dense_counts
+
+CONFIG = Path(__file__).parents[2] / "config"
+CARDS = yaml.safe_load((CONFIG / "metrics.yaml").read_text())
+TOLERANCES = pd.read_csv(CONFIG / "drift.tsv", sep="\t").set_index(["task", "metric"])["tolerance"]
+
+
+@cache
+def scores(task: str, kind: str) -> dict:
+    return SCORERS[task](EXAMPLES[task](kind))
+
+
+def value(task: str, kind: str, metric: str) -> float:
+    score = scores(task, kind)[metric]
+    assert score.status == "ok", score.reason
+    return score.value
+
+
+METRICS = [(task, metric) for task in EXAMPLES for metric in scores(task, "ordinary")]
+
+
+@dataclass(frozen=True)
+class Golden:
+    """What the values must be: a number with its error, or a range; a `constant` of None must fail."""
+
+    perfect: tuple[float, float]
+    random: tuple[float, float]
+    constant: tuple[float, float] | None
+
+
+def about(center: float, error: float = 1e-6) -> tuple[float, float]:
+    return center - error, center + error
+
+
+def golden_denoising() -> dict[str, Golden]:
+    """By hand and scipy: what the noise took is what a perfect restoration gains."""
+    example = EXAMPLES["denoise"]("perfect")
+    full, noisy = dense_counts(example), dense_counts(example, "noisy")
+    seen = full != 0
+    pooled = float(spearmanr(noisy[seen], full[seen]).statistic)
+    everything = float(spearmanr(noisy.ravel(), full.ravel()).statistic)
+    cells = [spearmanr(a[b != 0], b[b != 0]).statistic for a, b in zip(noisy, full, strict=True)]
+    per_cell = float(np.mean(cells))
+    found = {}
+    for suffix, noise in (("", pooled), ("_all", everything), ("_true_mean", everything)):
+        found[f"spearman_denoised{suffix}"] = Golden(about(1), (-0.05, 0.05), None)
+        found[f"spearman_noisy{suffix}"] = Golden(about(noise), about(noise), about(noise))
+        found[f"spearman_gain{suffix}"] = Golden(about(100 * (1 - noise)), about(-100 * noise, 5), None)
+    found["spearman_gain_per_cell"] = Golden(about(100 * (1 - per_cell)), about(-100 * per_cell, 5), None)
+    return found
+
+
+def golden_annotation() -> dict[str, Golden]:
+    """Four types that are no descendants of one another: strict and ontology-aware scores agree."""
+    truth = EXAMPLES["annotate"]("perfect").obs[TERM].astype(str)
+    share = float((truth == TYPES[0]).mean())
+    right = Golden(about(100), (18, 32), about(100 * share))
+    f1 = Golden(about(100), (15, 32), about(100 * 2 * share / (1 + share) / len(TYPES)))
+    whole = Golden(about(100), about(100), about(100))
+    return {
+        "accuracy": right,
+        "accuracy_strict": right,
+        "macro_f1": f1,
+        "macro_f1_strict": f1,
+        "coverage": whole,
+        "answerable": whole,
+    }
+
+
+def golden_networks() -> dict[str, Golden]:
+    """Eight genes with five targets each among forty: 40 of 312 edges are true."""
+    positives, edges = SOURCES * TARGETS, SOURCES * (GENES - 1)
+    prevalence, rejected = positives / edges, edges - positives
+    perfect_odds = (positives + 0.5) * (rejected + 0.5) / 0.5**2
+    chance = (0.05, 0.35)
+    found = {
+        "odds_ratio": Golden(about(perfect_odds), (0.2, 3), about(1)),
+        "auprc": Golden(about(1 - prevalence), (-0.1, 0.1), about(0)),
+        "average_precision": Golden(about(1), chance, about(prevalence)),
+        "precision_gain": Golden(about(1 / prevalence), (0.3, 2), about(1)),
+        "prevalence": Golden(about(prevalence), about(prevalence), about(prevalence)),
+    }
+    return found | {f"{metric}_{METHODS[1]}": golden for metric, golden in found.items()}
+
+
+def golden_embedding() -> dict[str, Golden]:
+    """Four far clusters in which batches mix; random numbers, which mix batches as well; one point, which nothing can score."""
+    near_one, mixed = (0.95, 1.0), (0.8, 1.0)
+    exact = Golden(about(1), (0, 0.6), None)
+    batch = Golden(mixed, mixed, None)
+    return {
+        "isolated_labels": Golden(near_one, (0.45, 0.55), None),
+        "silhouette_label": Golden(near_one, (0.45, 0.55), None),
+        "nmi_kmeans": Golden(about(1), (0, 0.06), None),
+        "ari_kmeans": Golden(about(1), (-0.05, 0.05), None),
+        "nmi_leiden": Golden(about(1), (0, 0.12), None),
+        "ari_leiden": Golden(about(1), (-0.05, 0.05), None),
+        "isolated_labels_f1": exact,
+        "clisi": Golden(about(1), (0, 0.4), None),
+        "knn_label_purity": Golden(about(1), (0.15, 0.4), None),
+        "bras": batch,
+        "silhouette_batch": batch,
+        "ilisi": batch,
+        "cilisi": batch,
+        "kbet_per_label": batch,
+        "graph_connectivity": Golden((0.9, 1.0), (0.3, 1.0), None),
+        "graph_connectivity_symmetric": Golden(about(1), (0.5, 1.0), None),
+        "scib_bio": Golden((97, 100), (15, 35), None),
+        "scib_batch": Golden((88, 100), (70, 100), None),
+        "scib_total": Golden((94, 100), (40, 62), None),
+        "scib_classic_total": Golden((94, 100), (40, 68), None),
+    }
+
+
+GOLDEN = {
+    (task, metric): golden
+    for task, build in {
+        "denoise": golden_denoising,
+        "embed": golden_embedding,
+        "annotate": golden_annotation,
+        "networks": golden_networks,
+    }.items()
+    for metric, golden in build().items()
+}
+
+
+def test_every_golden_metric_is_scored():
+    assert set(GOLDEN) <= set(METRICS)
+
+
+@pytest.mark.parametrize(("task", "metric"), METRICS)
+def test_a_metric_has_a_card_and_keeps_to_its_range(task, metric):
+    low, high = find_card(CARDS, task, metric)["range"]
+    for kind in KINDS:
+        score = scores(task, kind)[metric]
+        assert score.value is None or low <= score.value <= (np.inf if high is None else high)
+        assert (score.value is None) == (score.reason != "")
+
+
+@pytest.mark.parametrize(("task", "metric"), METRICS)
+def test_what_is_perfect_is_no_worse_than_what_is_ordinary(task, metric):
+    sign = {"higher": 1, "lower": -1, "neither": 0}[find_card(CARDS, task, metric)["better"]]
+    assert sign * value(task, "perfect", metric) >= sign * value(task, "ordinary", metric) - 1e-9
+
+
+@pytest.mark.parametrize("kind", ["perfect", "random"])
+@pytest.mark.parametrize(("task", "metric"), GOLDEN)
+def test_perfect_and_random_predictions_get_their_value(task, metric, kind):
+    low, high = getattr(GOLDEN[task, metric], kind)
+    assert low <= value(task, kind, metric) <= high
+
+
+@pytest.mark.parametrize(("task", "metric"), GOLDEN)
+def test_a_constant_prediction_gets_chance_or_fails_with_a_reason(task, metric):
+    expected = GOLDEN[task, metric].constant
+    score = scores(task, "constant")[metric]
+    if expected is None:
+        assert score.status == "failed"
+        assert "constant" in score.reason or "same embedding" in score.reason
+    else:
+        assert expected[0] <= score.value <= expected[1]
+
+
+@pytest.mark.parametrize("kind", ["perfect", "ordinary"])
+@pytest.mark.parametrize("task", EXAMPLES)
+def test_permuted_rows_give_the_same_scores(task, kind):
+    shuffled = SCORERS[task](shuffle_rows(EXAMPLES[task](kind), seed=101))
+    assert list(shuffled) == list(scores(task, kind))
+    for metric, score in shuffled.items():
+        assert score.value == pytest.approx(value(task, kind, metric), abs=TOLERANCES[task, metric]), metric
+
+
+def test_the_average_precision_of_a_network_is_scikit_learns():
+    prediction = EXAMPLES["networks"]("ordinary")
+    truth = np.zeros((GENES, GENES))
+    for source, target in prediction.uns["truth"].to_numpy():
+        truth[prediction.var_names.get_loc(source), prediction.var_names.get_loc(target)] = 1
+    universe = np.zeros_like(truth, dtype=bool)
+    universe[:SOURCES] = True
+    universe &= ~np.eye(GENES, dtype=bool)
+    expected = average_precision_score(truth[universe], prediction.varp["GRN"][universe])
+    assert value("networks", "ordinary", "average_precision") == pytest.approx(expected)

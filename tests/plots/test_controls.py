@@ -1,0 +1,58 @@
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.colors import to_rgb
+
+from scprint2.plots.controls import BAND, Band, draw_band, make_band
+from scprint2.tasks.controls import gather_controls, read_bands, write_controls
+from scprint2.tasks.scores import ScoreRow, write_scores
+
+CONTROLS = {"random_embedding": "random", "negative_control": "untrained"}
+
+
+def test_a_band_spans_all_controls_and_names_their_kinds_once():
+    band = make_band([("untrained", 3.0), ("random", 1.0), ("untrained", 2.0)])
+    assert band == Band(1.0, 3.0, ("random", "untrained"))
+    assert band.label == "controls (random, untrained)"
+    assert make_band([]) is None
+
+
+def test_a_value_is_covered_when_it_is_no_better_than_the_best_control():
+    band = Band(1.0, 3.0, ("random",))
+    assert [band.covers(value) for value in (0.0, 2.0, 3.0, 3.1)] == [True, True, True, False]
+    assert [band.covers(value, lower_is_better=True) for value in (0.9, 1.0, 9.0)] == [False, True, True]
+
+
+@pytest.mark.parametrize("along", ["x", "y"])
+def test_the_band_lies_behind_everything_and_moves_no_limit(along):
+    figure, axis = plt.subplots()
+    axis.plot([0, 1], [0, 10])
+    before = axis.get_xlim(), axis.get_ylim()
+    draw_band(axis, Band(-100.0, 4.0, ("random",)), along=along)
+    assert (axis.get_xlim(), axis.get_ylim()) == before
+    (patch,) = axis.patches
+    assert patch.get_zorder() < min(line.get_zorder() for line in axis.lines[:1])
+    assert patch.get_facecolor()[:3] == pytest.approx(to_rgb(BAND))
+    assert "controls (random)" in axis.get_legend_handles_labels()[1]
+    draw_band(axis, None)
+    assert len(axis.patches) == 1
+    plt.close(figure)
+
+
+def test_controls_are_gathered_from_score_files_and_failed_ones_left_out(tmp_path):
+    def row(variant: str, metric: str, value: float | None) -> ScoreRow:
+        status, reason = ("ok", "") if value is not None else ("failed", "no batch")
+        return ScoreRow("mini", variant, 0, "embed", "lung", metric, value, status, reason, 0.1, "1", "numpy 2")
+
+    write_scores(
+        tmp_path / "a.tsv", [row("random_embedding", "scib_total", 40.0), row("random_embedding", "clisi", None)]
+    )
+    write_scores(tmp_path / "b.tsv", [row("negative_control", "scib_total", 45.0)])
+    frame = gather_controls([tmp_path / "a.tsv", tmp_path / "b.tsv"], CONTROLS)
+    write_controls(tmp_path / "controls.tsv", frame)
+    bands = read_bands(tmp_path / "controls.tsv")
+    assert bands == {("embed", "lung", "scib_total"): Band(40.0, 45.0, ("random", "untrained"))}
+    assert read_bands("") == {}
+    assert gather_controls([], CONTROLS).empty
+    assert np.isfinite(pd.read_csv(tmp_path / "controls.tsv", sep="\t")["value"]).all()

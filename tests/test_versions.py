@@ -1,0 +1,77 @@
+import importlib.metadata
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from scprint2.tasks.examples import EXAMPLES
+from scprint2.tasks.predictions import write_prediction
+from scprint2.tasks.scores import score_prediction, score_rows
+from scprint2.versions import (
+    LIBRARIES,
+    SCORE_FILE,
+    describe_versions,
+    installed_versions,
+    own_version,
+    refuse_mixed_versions,
+)
+from tests.helpers import ROOT
+
+
+def frame(*versions: str, version: str = "scprint2 1") -> pd.DataFrame:
+    """One score file for each of some sets of versions."""
+    lines = [("mini", "base", seed, "embed", "lung", version, text) for seed, text in enumerate(versions)]
+    return pd.DataFrame(lines, columns=["scale", "variant", "seed", "task", "dataset", "version", "versions"])
+
+
+def test_the_versions_are_those_of_the_installed_packages():
+    found = dict(entry.split(" ") for entry in installed_versions().split(", "))
+    assert found["numpy"] == np.__version__
+    assert found == {name: importlib.metadata.version(name) for name in LIBRARIES}
+
+
+def test_libraries_that_predicted_and_were_others_are_named():
+    assert describe_versions("numpy 2, torch 1", scored="numpy 2, torch 1") == "numpy 2, torch 1"
+    assert (
+        describe_versions("numpy 1, torch 1", scored="numpy 2, torch 1") == "numpy 2, torch 1; predicted with numpy 1"
+    )
+
+
+def test_one_set_of_versions_passes_and_two_are_refused_by_file_with_what_to_do():
+    refuse_mixed_versions(frame("numpy 2", "numpy 2"))
+    with pytest.raises(ValueError, match="1 of 3 files differ") as error:
+        refuse_mixed_versions(frame("numpy 2", "numpy 1", "numpy 2"))
+    assert "numpy 1 (1 files)" in str(error.value)
+    assert "results/mini/scores/base/seed_1/embed/lung.tsv" in str(error.value)
+    assert "seed_0" not in str(error.value)
+    assert "Delete these files" in str(error.value)
+
+
+def test_what_is_installed_stays_even_where_it_is_rarer():
+    mine = installed_versions()
+    with pytest.raises(ValueError, match="2 of 3 files differ") as error:
+        refuse_mixed_versions(frame("numpy 1", mine, "numpy 1", version=own_version()))
+    assert "seed_1" not in str(error.value)
+
+
+def test_predictions_of_other_versions_and_another_package_version_are_refused_too():
+    with pytest.raises(ValueError, match="numpy 1 in the predictions"):
+        refuse_mixed_versions(frame("numpy 2", "numpy 2; predicted with numpy 1", "numpy 2"))
+    mixed = pd.concat([frame("numpy 2"), frame("numpy 2", version="scprint2 0").assign(seed=1)])
+    with pytest.raises(ValueError, match="scprint2 [01]"):
+        refuse_mixed_versions(mixed)
+
+
+def test_the_path_in_the_message_is_the_one_that_rules_write():
+    assert re.search(re.escape(SCORE_FILE), (ROOT / "rules" / "gymnasium.smk").read_text())
+
+
+def test_a_score_row_has_the_versions_of_its_prediction_and_of_its_scoring(tmp_path):
+    earlier = installed_versions().replace("torch ", "torch 0.")
+    told = {"task": "annotate", "dataset": "x", "versions": earlier}
+    write_prediction(tmp_path / "x.h5ad", EXAMPLES["annotate"]("random"), about=told)
+    prediction, scores = score_prediction(tmp_path / "x.h5ad")
+    rows = score_rows(prediction, scores, scale="mini", variant="base", seed=0)
+    assert all(row.versions.startswith(f"{installed_versions()}; predicted with torch 0.") for row in rows)
+    assert rows[0].version == own_version()
