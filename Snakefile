@@ -29,6 +29,7 @@ include: "rules/table.smk"
 include: "rules/claims.smk"
 include: "rules/figures.smk"
 include: "rules/reports.smk"
+include: "rules/costs.smk"
 
 
 onstart:
@@ -47,9 +48,10 @@ rule all:
         "results/table1_vs_paper.html",
         "results/claims.csv",
         "results/claims.html",
+        "results/costs.csv",
         expand(
             "results/figures/{figure}.{form}",
-            figure=["heat_map", "learning_curves"],
+            figure=["heat_map", "learning_curves", "pareto"],
             form=["pdf", "png", "csv"],
         ),
 

@@ -107,15 +107,38 @@ def find_notebook(wildcards):
 # --- Table 1 ---
 
 
-def score_files(wildcards):
-    """Every score file of every row and seed."""
-    pattern = "results/{scale}/scores/{variant}/seed_{seed}/{task}/{dataset}.tsv"
+def fill_rows(pattern, scale):
+    """A path for every row, seed, task and dataset."""
     return [
-        path.format(scale=wildcards.scale, variant=row, seed=seed)
+        path.format(scale=scale, variant=row, seed=seed)
         for row in [*VARIANTS, *BASELINES]
         for seed in seeds(row)
         for path in job_paths(pattern, jobs_of(row))
     ]
+
+
+def score_files(wildcards):
+    """Every score file of every row and seed."""
+    pattern = "results/{scale}/scores/{variant}/seed_{seed}/{task}/{dataset}.tsv"
+    return fill_rows(pattern, wildcards.scale)
+
+
+def evaluation_costs(wildcards):
+    """What each of them has cost."""
+    pattern = "results/{scale}/scores/{variant}/seed_{seed}/{task}/{dataset}.cost.json"
+    return fill_rows(pattern, wildcards.scale)
+
+
+def prediction_files(wildcards):
+    """Every prediction of every row and seed."""
+    pattern = "results/{scale}/predictions/{variant}/seed_{seed}/{task}/{dataset}.h5ad"
+    return fill_rows(pattern, wildcards.scale)
+
+
+def row_names():
+    """Variant, section and name of the rows of Table 1, in their order."""
+    keys = ("variant", "section", "name")
+    return [{key: row[key] for key in keys} for row in table_rows()]
 
 
 def table_rows():
