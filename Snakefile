@@ -30,6 +30,9 @@ include: "rules/claims.smk"
 include: "rules/figures.smk"
 include: "rules/reports.smk"
 include: "rules/costs.smk"
+include: "rules/curves.smk"
+include: "rules/inputs_site.smk"
+include: "rules/site.smk"
 
 
 onstart:
@@ -54,6 +57,11 @@ rule all:
             figure=["heat_map", "learning_curves", "pareto"],
             form=["pdf", "png", "csv"],
         ),
+
+
+rule site:
+    input:
+        "reports/index.html",
 
 
 rule data_report:

@@ -123,6 +123,32 @@ def score_files(wildcards):
     return fill_rows(pattern, wildcards.scale)
 
 
+def followed_trainings():
+    """Row and seed of the trainings whose scores are drawn along their training, whole ones and shorter ones."""
+    rows = {budget.variant for budget in BUDGETS.values()}
+    whole = [(row, seed) for row in VARIANTS if row in rows for seed in seeds(row)]
+    numbers = range(config["curves"]["seeds"])
+    return whole + [(row, seed) for row in BUDGETS for seed in numbers]
+
+
+def followed_scores(wildcards):
+    """The score files of these trainings."""
+    pattern = "results/{scale}/scores/{variant}/seed_{seed}/{task}/{dataset}.tsv"
+    return [
+        path.format(scale=wildcards.scale, variant=row, seed=seed)
+        for row, seed in followed_trainings()
+        for path in job_paths(pattern, jobs_of(row))
+    ]
+
+
+def followed_models(wildcards):
+    """The models of these trainings."""
+    return [
+        f"results/{wildcards.scale}/models/{row}/seed_{seed}"
+        for row, seed in followed_trainings()
+    ]
+
+
 def evaluation_costs(wildcards):
     """What each of them has cost."""
     pattern = "results/{scale}/scores/{variant}/seed_{seed}/{task}/{dataset}.cost.json"

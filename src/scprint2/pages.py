@@ -86,7 +86,9 @@ class Page:
         links = links or {}
         numeric = [_is_numeric(frame.iloc[:, place]) for place in range(frame.shape[1])]
         names = zip(frame.columns, numeric, strict=True)
-        head = "".join(f'<th scope="col"{_classes("number" * number)}>{escape(str(name))}</th>' for name, number in names)
+        head = "".join(
+            f'<th scope="col"{_classes("number" * number)}>{escape(str(name))}</th>' for name, number in names
+        )
         rows = []
         for line in frame.itertuples(index=False, name=None):
             first = Link(str(line[0]), links[line[0]]) if str(line[0]) in links else line[0]

@@ -94,6 +94,14 @@ def group_columns(columns: Sequence[str]) -> tuple[tuple[tuple[str, int], ...], 
     return tuple(groups), tuple(heading for _, heading in headings)
 
 
+def name_columns(columns: Sequence[str]) -> dict[str, str]:
+    """Each column's headings in one line, for where it stands alone."""
+    groups, headings = group_columns(columns)
+    spanned = [title for title, span in groups for _ in range(span)]
+    pairs = zip(columns, spanned, headings, strict=True)
+    return {column: f"{group}: {heading}" if group else heading for column, group, heading in pairs}
+
+
 def render_html(display: Display) -> str:
     """Render the table as one HTML page without scripts, fonts or images from elsewhere."""
     return render_template("table1.html", display=display)

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 
 from scprint2.costs import PREDICTION, TRAINING
 from scprint2.table_cells import BASE, BASELINE, COST
-from scprint2.table_page import group_columns
+from scprint2.table_page import name_columns
 
 DRAWN = ["column", "variant", "section", "name", "kind", "seeds", "seconds", "score", "score_sd", "front"]
 CONTROL = "negative_control"
@@ -87,7 +87,7 @@ def plot_pareto(drawn: pd.DataFrame, *, scale: str, devices: str) -> Figure:
     subtitle = f"scale {scale} · seconds of training and prediction, mean over seeds, on {devices}"
     figure.text(0.3 / WIDTH, 1 - 0.36 / height, subtitle, fontsize=6.5, va="center", color="#555555")
     _draw_legend(figure, height=height)
-    titles = _titles(columns)
+    titles = name_columns(columns)
     for number, axis in enumerate(axes.flat):
         if number >= len(columns):
             axis.axis("off")
@@ -103,13 +103,6 @@ def _kind(variant: str, section: str) -> str:
     if section == BASELINE:
         return "baseline or control"
     return {BASE: "base", CONTROL: "untrained control"}.get(variant, "trained row")
-
-
-def _titles(columns: list[str]) -> dict[str, str]:
-    groups, headings = group_columns(columns)
-    spanned = [title for title, span in groups for _ in range(span)]
-    pairs = zip(columns, spanned, headings, strict=True)
-    return {column: f"{group}: {heading}" if group else heading for column, group, heading in pairs}
 
 
 def _draw_legend(figure: Figure, *, height: float) -> None:
