@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from scprint2.files import write_text
 
+NO_ICON = '<link rel="icon" href="data:,">'  # else a browser asks the host for one, which is not there
 MARK = "<!-- navigation -->"  # stands in every page that the package writes
 PAGES: Mapping[str, str] = {
     "index.html": "Overview",
@@ -35,6 +36,7 @@ def put_page(site: Path, place: str, html: str) -> None:
         raise ValueError(f"{place}: no {MARK!r} in it: the page was made by another version. Make it again.")
     framed = html.replace(MARK, navigation(place), 1)
     script = files("scprint2.site").joinpath("sort.js").read_text()
+    framed = framed.replace("</head>", f"{NO_ICON}\n</head>", 1)
     write_text(site / place, framed.replace("</body>", f"<script>\n{script}</script>\n</body>"))
 
 
