@@ -137,7 +137,7 @@ def _cell(value: object, *, number: bool) -> str:
     if isinstance(value, Link):
         return f'<td{_classes("number" * number)}><a href="{escape(value.to)}">{escape(value.text)}</a></td>'
     if isinstance(value, float):
-        shown = "–" if math.isnan(value) else f"{value:,.4g}"
+        shown = "–" if math.isnan(value) else f"{value:,.0f}" if value.is_integer() else f"{value:,.4g}"
         return f'<td class="number" data-value="{"" if math.isnan(value) else repr(float(value))}">{shown}</td>'
     text = f"{value:,}" if isinstance(value, int) else str(value)
     plain = f' data-value="{value}"' if isinstance(value, int) else ""
