@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup table1 table1-quick dry data-report report test lint format lock recover export clean
+.PHONY: help setup table1 table1-quick dry data-report report workflow-report test lint format lock recover export clean
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -26,7 +26,7 @@ SNAKEMAKE := snakemake --profile $(PROFILE)
 SETTINGS := $(if $(strip $(CONFIG)),--config $(CONFIG))
 
 help:  ## List the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo '  PROFILE=profiles/slurm runs on a cluster; CONFIG="scale=pocket data=DIR variants=base" changes what is run.'
 
@@ -49,7 +49,11 @@ dry: $(INSTALLED)  ## Say what would run: jobs per rule
 data-report: $(INSTALLED)  ## Write a page per dataset and per corpus: reports/SCALE/{datasets,chunks,corpora}/
 	$(SNAKEMAKE) data_report $(SETTINGS)
 
-report: $(INSTALLED)  ## Write reports/workflow.html: table, notebooks, run times
+report: $(INSTALLED)  ## Write everything as a website: reports/SCALE/site, which reports/index.html leads to
+	$(SNAKEMAKE) site $(SETTINGS)
+	@echo 'Done: reports/index.html'
+
+workflow-report: $(INSTALLED)  ## Write reports/workflow.html, Snakemake's own report: rules, run times, results
 	$(SNAKEMAKE) $(TARGETS) --report reports/workflow.html $(SETTINGS)
 
 test: $(INSTALLED)  ## Run the tests (TEST_ARGS="-k zinb" for some)

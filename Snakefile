@@ -33,6 +33,10 @@ include: "rules/figures.smk"
 include: "rules/context_sweep.smk"
 include: "rules/networks.smk"
 include: "rules/reports.smk"
+include: "rules/costs.smk"
+include: "rules/curves.smk"
+include: "rules/inputs_site.smk"
+include: "rules/site.smk"
 
 
 onstart:
@@ -52,11 +56,17 @@ rule all:
         "results/claims.csv",
         "results/claims.html",
         "reports/metrics.html",
+        "results/costs.csv",
         expand(
             "results/figures/{figure}.{form}",
-            figure=["heat_map", "learning_curves"],
+            figure=["heat_map", "learning_curves", "pareto"],
             form=["pdf", "png", "csv"],
         ),
+
+
+rule site:
+    input:
+        "reports/index.html",
 
 
 rule data_report:

@@ -238,7 +238,15 @@ TEST_DATASETS = sorted(
 )
 announce_downloads()
 
-MODEL_ROWS = "|".join(VARIANTS)
+# Trainings of fewer epochs, `base-epochs_2`: their scores are those of base along its training. No rows of Table 1.
+BUDGETS = tasks.list_budgets(
+    {name: EXPERIMENTS[name] for name in VARIANTS},
+    rows=config["curves"]["rows"],
+    shares=config["curves"]["shares"],
+)
+EXPERIMENTS |= {name: budget.experiment for name, budget in BUDGETS.items()}
+
+MODEL_ROWS = "|".join([*VARIANTS, *BUDGETS])
 BASELINE_ROWS = "|".join(BASELINES) or NEVER
 MERGED = config["scale"] if SCALE["merged"] else NEVER
 SEPARATE = NEVER if SCALE["merged"] else config["scale"]

@@ -22,6 +22,10 @@ rule predict_and_evaluate:
         scores=job_paths(
             "results/{scale}/scores/{variant}/seed_{seed}/{task}/{dataset}.tsv", JOBS
         ),
+        costs=job_paths(
+            "results/{scale}/scores/{variant}/seed_{seed}/{task}/{dataset}.cost.json",
+            JOBS,
+        ),
         notebook="reports/{scale}/{variant}/seed_{seed}/gymnasium.ipynb",
         page=report(
             "reports/{scale}/{variant}/seed_{seed}/gymnasium.html",
@@ -68,6 +72,10 @@ for baseline, (task, _) in BASELINES.items():
             ),
             scores=job_paths(
                 "results/{scale}/scores/{variant}/seed_{seed}/{task}/{dataset}.tsv",
+                jobs_of(baseline),
+            ),
+            costs=job_paths(
+                "results/{scale}/scores/{variant}/seed_{seed}/{task}/{dataset}.cost.json",
                 jobs_of(baseline),
             ),
             notebook=f"reports/{{scale}}/{{variant}}/seed_{{seed}}/{task}.ipynb",
@@ -151,6 +159,7 @@ rule evaluate:
         runner="workflow/scripts/run_notebook.py",
     output:
         scores="results/{scale}/scores/{variant}/seed_{seed}/{task}/{dataset}.tsv",
+        cost="results/{scale}/scores/{variant}/seed_{seed}/{task}/{dataset}.cost.json",
         notebook="reports/{scale}/{variant}/seed_{seed}/{task}/{dataset}.ipynb",
         page=report(
             "reports/{scale}/{variant}/seed_{seed}/{task}/{dataset}.html",

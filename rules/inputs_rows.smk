@@ -121,18 +121,14 @@ def context_sweeps(wildcards):
 
 # --- Table 1 ---
 
-
-def score_files(wildcards):
-    """Every score file of every row and seed."""
-    return score_files_of([*VARIANTS, *BASELINES], wildcards.scale)
+SCORE_FILE = "results/{scale}/scores/{variant}/seed_{seed}/{task}/{dataset}.tsv"
 
 
-def score_files_of(rows, scale):
-    """Every score file of some rows."""
-    pattern = "results/{scale}/scores/{variant}/seed_{seed}/{task}/{dataset}.tsv"
+def fill_rows(pattern, scale, rows=None):
+    """A path for every row (or some rows), seed, task and dataset."""
     return [
         path.format(scale=scale, variant=row, seed=seed)
-        for row in rows
+        for row in ([*VARIANTS, *BASELINES] if rows is None else rows)
         for seed in seeds(row)
         for path in job_paths(pattern, jobs_of(row))
     ]
@@ -140,7 +136,7 @@ def score_files_of(rows, scale):
 
 def control_scores(wildcards):
     """Every score file of every control."""
-    return score_files_of(CONTROLS, wildcards.scale)
+    return fill_rows(SCORE_FILE, wildcards.scale, CONTROLS)
 
 
 def control_table(wildcards):
@@ -151,6 +147,54 @@ def control_table(wildcards):
     if wildcards.variant in CONTROLS:
         return []
     return ancient(f"results/{wildcards.scale}/controls.tsv")
+
+
+def score_files(wildcards):
+    """Every score file of every row and seed."""
+    return fill_rows(SCORE_FILE, wildcards.scale)
+
+
+def followed_trainings():
+    """Row and seed of the trainings whose scores are drawn along their training, whole ones and shorter ones."""
+    rows = {budget.variant for budget in BUDGETS.values()}
+    whole = [(row, seed) for row in VARIANTS if row in rows for seed in seeds(row)]
+    numbers = range(config["curves"]["seeds"])
+    return whole + [(row, seed) for row in BUDGETS for seed in numbers]
+
+
+def followed_scores(wildcards):
+    """The score files of these trainings."""
+    return [
+        path.format(scale=wildcards.scale, variant=row, seed=seed)
+        for row, seed in followed_trainings()
+        for path in job_paths(SCORE_FILE, jobs_of(row))
+    ]
+
+
+def followed_models(wildcards):
+    """The models of these trainings."""
+    return [
+        f"results/{wildcards.scale}/models/{row}/seed_{seed}"
+        for row, seed in followed_trainings()
+    ]
+
+
+def evaluation_costs(wildcards):
+    """What each of them has cost."""
+    pattern = "results/{scale}/scores/{variant}/seed_{seed}/{task}/{dataset}.cost.json"
+    return fill_rows(pattern, wildcards.scale)
+
+
+def prediction_files(wildcards):
+    """Every prediction of every row and seed."""
+    pattern = "results/{scale}/predictions/{variant}/seed_{seed}/{task}/{dataset}.h5ad"
+    return fill_rows(pattern, wildcards.scale)
+
+
+def row_names():
+    """Variant, section and name of the rows of Table 1, in their order."""
+    keys = ("variant", "section", "name")
+    return [{key: row[key] for key in keys} for row in table_rows()]
 
 
 def table_rows():

@@ -7,7 +7,7 @@ from typing import Any
 from scprint2.claims import Difference, Ledger, Missing, Setting, Untestable, Value
 from scprint2.claims_verdicts import SAME_SETTING, VERDICTS, WHY_NOT, Judged, Outcome
 from scprint2.config.overlay import PAPER_SCALE
-from scprint2.table_page import render_template
+from scprint2.pages import render_template
 
 EXPLAINED: Mapping[str, str] = {
     "reproduced": "our interval lies wholly in the range that the claim names",

@@ -11,7 +11,7 @@ import pandas as pd
 
 from scprint2.cards import summarize_card
 from scprint2.files import atomic_path, read_json, write_text
-from scprint2.plots.table import plot_table
+from scprint2.plots.table import Display, plot_table
 from scprint2.table_cells import ABSENT, COST, FAILED, UNKNOWN, Cells, Column, Cost, Records, Row, make_cells, read_row
 from scprint2.table_comparisons import compare_rows
 from scprint2.table_page import lay_out, render_html
@@ -154,7 +154,15 @@ def write_table1(
     for frame, path in ((_spell_out(table), csv), (table.long, long_csv), (table.comparisons, comparisons_csv)):
         with atomic_path(path) as temporary:
             frame.to_csv(temporary, index=False)
-    display = lay_out(
+    display = lay_out_table1(table)
+    write_text(html, render_html(display))
+    with atomic_path(pdf) as temporary:
+        plot_table(display).savefig(temporary, format="pdf", metadata={"CreationDate": None, "ModDate": None})
+
+
+def lay_out_table1(table: Table1, *, pages: Mapping[str, str] | None = None) -> Display:
+    """Lay the table out as it is read; names and cells lead to the `pages` of their variants, where they have one."""
+    return lay_out(
         table.rows,
         table.cells,
         columns=table.columns,
@@ -162,10 +170,8 @@ def write_table1(
         scale=table.scale,
         device=" and ".join(table.devices),
         cards=table.cards,
+        pages=pages,
     )
-    write_text(html, render_html(display))
-    with atomic_path(pdf) as temporary:
-        plot_table(display).savefig(temporary, format="pdf", metadata={"CreationDate": None, "ModDate": None})
 
 
 def read_table1(path: str | Path) -> pd.DataFrame:

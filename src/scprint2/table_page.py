@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from scprint2.pages import render_template
 from scprint2.plots.table import Display, DisplayCell, DisplayRow, DisplaySection, State
 from scprint2.stats import Verdict
 from scprint2.table_cells import ABSENT, BASE, BASELINE, COST, FAILED, Cell, Cells, Row
@@ -44,8 +44,13 @@ def lay_out(
     scale: str,
     device: str,
     cards: Mapping[str, str] = MappingProxyType({}),
+    pages: Mapping[str, str] | None = None,
 ) -> Display:
-    """Lay the table out in the paper's order of columns, grey where a row cannot be told from base."""
+    """Lay the table out in the paper's order of columns, grey where a row cannot be told from base.
+
+    Where a variant has a page in `pages`, its name leads there, and each of its cells to the part that is named as the column.
+    """
+    pages = pages or {}
     tests = _describe_tests(comparisons)
     certain = _find_certain(comparisons)
     footnotes: dict[str, str] = {}  # text -> mark
@@ -63,12 +68,13 @@ def lay_out(
                     certain=(row.variant, column) in certain,
                     test=tests.get((row.variant, column), ""),
                     footnotes=footnotes,
+                    page=pages.get(row.variant, ""),
                 )
                 for column in columns
             )
             shown = f"{row.name} ({len(row.seeds)} seeds)" if len(row.seeds) > 1 else row.name
             title = f"{row.variant}, compared with {row.reference}, run {row.run_id}"
-            lines.append(DisplayRow(shown, line, title))
+            lines.append(DisplayRow(shown, line, title, pages.get(row.variant, "")))
         sections.append(DisplaySection("Baselines and controls" if name == BASELINE else name, tuple(lines)))
     groups, headings = group_columns(columns)
     return Display(
@@ -93,21 +99,17 @@ def group_columns(columns: Sequence[str]) -> tuple[tuple[tuple[str, int], ...], 
     return tuple(groups), tuple(heading for _, heading in headings)
 
 
+def name_columns(columns: Sequence[str]) -> dict[str, str]:
+    """Each column's headings in one line, for where it stands alone."""
+    groups, headings = group_columns(columns)
+    spanned = [title for title, span in groups for _ in range(span)]
+    pairs = zip(columns, spanned, headings, strict=True)
+    return {column: f"{group}: {heading}" if group else heading for column, group, heading in pairs}
+
+
 def render_html(display: Display) -> str:
     """Render the table as one HTML page without scripts, fonts or images from elsewhere."""
     return render_template("table1.html", display=display)
-
-
-def render_template(name: str, **values: object) -> str:
-    """Fill one of the package's pages; a value that it misses is an error."""
-    environment = Environment(
-        loader=PackageLoader("scprint2", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template(name).render(**values)
 
 
 def _find_certain(comparisons: pd.DataFrame) -> set[tuple[str, str]]:
@@ -135,13 +137,22 @@ def _describe_tests(comparisons: pd.DataFrame) -> dict[tuple[str, str], str]:
 
 
 def _lay_out_cell(
-    cell: Cell, row: Row, column: str, *, decimals: int, certain: bool, test: str, footnotes: dict[str, str]
+    cell: Cell,
+    row: Row,
+    column: str,
+    *,
+    decimals: int,
+    certain: bool,
+    test: str,
+    footnotes: dict[str, str],
+    page: str,
 ) -> DisplayCell:
+    link = page and f"{page}#{column}"
     if cell.mean is None:
         if cell.status == ABSENT:
-            return DisplayCell("n/a", "absent", title=cell.reason)
+            return DisplayCell("n/a", "absent", title=cell.reason, link=link)
         mark = footnotes.setdefault(f"{row.name}: {cell.reason}", str(len(footnotes) + 1))
-        return DisplayCell(FAILED, "failed", mark=mark, title=cell.reason)
+        return DisplayCell(FAILED, "failed", mark=mark, title=cell.reason, link=link)
     spread = f"± {cell.deviation:.{decimals}f}" if cell.deviation is not None else ""
     title = f"{cell.mean:.6g} over {len(cell.values)} seed{'s' * (len(cell.values) > 1)}"
     for reference, verdict in {BASE: cell.verdict_base, row.reference: cell.verdict}.items():
@@ -156,6 +167,8 @@ def _lay_out_cell(
         spread=spread,
         mark=mark,
         title=title,
+        value=cell.mean,
+        link=link,
     )
 
 

@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from scprint2.baselines import BASELINES
-from scprint2.config.tasks import list_baselines, list_jobs, read_tasks
+from scprint2.config.tasks import list_baselines, list_budgets, list_jobs, read_tasks
 from scprint2.tasks.predict import SETTINGS
 from tests.helpers import CONFIG
 
@@ -75,3 +75,27 @@ def test_a_mistake_is_named(config, change, message):
     edit(config, change)
     with pytest.raises(ValueError, match=message):
         read_tasks(config, scale="mini")
+
+
+def experiment(epochs):
+    return {"model": {"dim": 8}, "training": {"epochs": epochs, "batch_size": 4}}
+
+
+def test_budgets_are_the_row_with_fewer_epochs_and_nothing_else():
+    trained = {"base": experiment(6), "control": experiment(0), "vae": experiment(6)}
+    budgets = list_budgets(trained, rows=["vae", "base", "control"], shares=[0.25, 0.5])
+    assert list(budgets) == ["base-epochs_2", "base-epochs_3", "vae-epochs_2", "vae-epochs_3"]
+    budget = budgets["vae-epochs_2"]
+    assert (budget.variant, budget.epochs) == ("vae", 2)
+    assert budget.experiment == {"model": {"dim": 8}, "training": {"epochs": 2, "batch_size": 4}}
+    assert trained["vae"]["training"]["epochs"] == 6
+
+
+def test_budgets_of_short_trainings_are_whole_epochs_and_fewer_than_all():
+    assert list(list_budgets({"base": experiment(2)}, rows=["base"], shares=[0.1, 0.9])) == ["base-epochs_1"]
+    assert list_budgets({"base": experiment(1)}, rows=["base"], shares=[0.5]) == {}
+
+
+def test_where_no_row_to_follow_is_chosen_the_first_trained_one_is_followed():
+    chosen = {"control": experiment(0), "vae": experiment(4), "gnn": experiment(4)}
+    assert list(list_budgets(chosen, rows=["base"], shares=[0.5])) == ["vae-epochs_2"]

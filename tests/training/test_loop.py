@@ -91,6 +91,13 @@ def test_no_epochs_publish_the_initial_weights(manifest, tmp_path):
     assert tiny.read_json(tmp_path / "model" / "cost.json")["seconds_per_epoch"] is None
 
 
+def test_a_training_of_fewer_epochs_is_the_beginning_of_a_longer_one(manifest, undisturbed, tmp_path):
+    tiny.train(manifest, tmp_path, epochs=2)
+    shorter, longer = tiny.losses(tmp_path), tiny.losses(undisturbed)
+    assert len(shorter) < len(longer)
+    assert shorter == {key: longer[key] for key in shorter}
+
+
 def test_a_finished_training_that_is_started_again_publishes_the_same_model(manifest, undisturbed, tmp_path):
     tiny.train(manifest, tmp_path)
     (tmp_path / "model" / "record.json").unlink()

@@ -15,7 +15,7 @@ import psutil
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-PARTS = ("Snakefile", "rules", "config", "profiles", "workflow", "envs")
+PARTS = ("Snakefile", "rules", "config", "profiles", "workflow", "envs", "requirements")
 SETTINGS = ("scale=tiny", "variants=base,negative_control", "seeds=1")
 TINY_SIMULATION = {"seed": 3, "genes": 240, "noncoding_genes": 20, "transcription_factors": 40, "cell_share": 0.2}
 TINY_PREPROCESSING = {"minimum_genes": 5, "principal_components": 10}

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import nbformat
 import papermill
-from nbconvert import HTMLExporter
 from nbformat import NotebookNode
 from traitlets.config import Config
 
 from scprint2.files import atomic_path, write_text
+from scprint2.notebook_page import render_notebook
 
 
 def main() -> None:
@@ -22,7 +22,7 @@ def main() -> None:
     execute(merge(options.notebooks), options.log, parameters)
     with atomic_path(options.out) as path:
         shutil.copyfile(options.log, path)
-    write_text(options.out.with_suffix(".html"), to_html(options.out))
+    write_text(options.out.with_suffix(".html"), render_notebook(options.out))
 
 
 def read_options() -> argparse.Namespace:
@@ -74,15 +74,6 @@ def execute(notebook: NotebookNode, log: Path, parameters: dict) -> None:
         papermill.execute_notebook(
             str(source), str(log), parameters=parameters, kernel_name="python3", progress_bar=False, config=config
         )
-
-
-def to_html(path: Path) -> str:
-    """Convert an executed notebook; what a reader needs not see (the cell of parameters as written) is left out."""
-    exporter = HTMLExporter(
-        config=Config({"TagRemovePreprocessor": {"remove_cell_tags": ["parameters"], "enabled": True}})
-    )
-    body, _ = exporter.from_notebook_node(nbformat.read(path, as_version=4))
-    return body
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The gymnasium as plain dictionaries: `tasks.yaml` with a scale's constants filled in. Imports no torch."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,47 @@ class Job:
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """A row trained for fewer epochs: where its training stood then, since all else is the same.
+
+    Attributes
+    ----------
+    experiment
+        The resolved experiment of the row with so many epochs.
+    """
+
+    variant: str
+    epochs: int
+    experiment: Mapping[str, Any]
+
+
+def list_budgets(
+    experiments: Mapping[str, Mapping[str, Any]], *, rows: Sequence[str], shares: Sequence[float]
+) -> dict[str, Budget]:
+    """Return the trainings of fewer epochs by their names, such as `base-epochs_2`.
+
+    Parameters
+    ----------
+    experiments
+        The resolved experiments of the chosen rows.
+    rows
+        Rows to follow along their training; where none of them is chosen, the first one that is trained.
+    shares
+        Of each row's epochs; rounded to whole epochs, at least one and fewer than all.
+    """
+    trained = [name for name, experiment in experiments.items() if experiment["training"]["epochs"] > 1]
+    followed = [name for name in trained if name in rows] or trained[:1]
+    budgets = {}
+    for name in followed:
+        training = experiments[name]["training"]
+        for share in shares:
+            epochs = min(max(1, round(share * training["epochs"])), training["epochs"] - 1)
+            experiment = {**experiments[name], "training": {**training, "epochs": epochs}}
+            budgets[f"{name}-epochs_{epochs}"] = Budget(name, epochs, experiment)
+    return budgets
 
 
 def read_tasks(config: Path, *, scale: str) -> dict[str, Any]:

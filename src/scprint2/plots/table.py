@@ -43,6 +43,10 @@ class DisplayCell:
         Mark of a footnote.
     title
         What a reader sees when pointing at the cell.
+    value
+        What a page sorts by; None goes last.
+    link
+        Where the cell of a page leads; empty for nowhere.
     """
 
     text: str
@@ -50,6 +54,8 @@ class DisplayCell:
     spread: str = ""
     mark: str = ""
     title: str = ""
+    value: float | None = None
+    link: str = ""
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,7 @@ class DisplayRow:
     name: str
     cells: tuple[DisplayCell, ...]
     title: str = ""
+    link: str = ""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ import pandas as pd
 import torch
 from anndata import AnnData
 
+from scprint2.accounting import JobMeter
 from scprint2.baselines.training_cells import TrainingCells
 from scprint2.config.node import Node
 from scprint2.data.corpus import Corpus
@@ -25,6 +25,7 @@ from scprint2.tasks.layout import DONOR, SEEN, lay_out_truths, read_edges
 from scprint2.tasks.networks import NetworkSettings, predict_networks
 from scprint2.tasks.predictions import align, write_prediction
 from scprint2.training.checkpoint import PretrainedModel, load_model
+from scprint2.training.cost import device_name
 from scprint2.versions import installed_versions
 
 LOG = logging.getLogger(__name__)
@@ -82,6 +83,13 @@ class Method:
     name: str
     source: PretrainedModel | TrainingCells
     tasks: Mapping[str, Callable[..., AnnData]]
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        if isinstance(self.source, PretrainedModel):
+            return next(self.source.model.parameters()).device
+        return torch.device("cpu")
 
 
 def load_method(*, model: Path | None, baseline: str | None, corpus: Path | None, device: str) -> Method:
@@ -158,21 +166,27 @@ def _predict_one(
 ) -> Path:
     adata = anndata.read_h5ad(job.cells)
     about = {**asdict(job), "method": method.name, "seed": seed, "versions": installed_versions()}
-    start = time.perf_counter()
-    try:
-        prediction = method.tasks[job.task](method.source, adata, settings=settings, seed=seed)
-        if DONOR in adata.obs and prediction.n_obs:
-            prediction.obs[DONOR] = align(prediction, adata).obs[DONOR].astype(str).astype("category")
-        if job.truths:
-            known = {name: read_edges(Path(path)) for name, path in job.truths.items()}
-            prediction.uns["truth"] = lay_out_truths(known, genes=prediction.var_names)
-    except ValueError as error:
-        prediction = AnnData(obs=pd.DataFrame(index=pd.Index([], dtype=str)))
-        about["failed"] = str(error)
-        LOG.warning("%s on %s failed: %s", job.task, job.dataset, error)
+    with JobMeter(str(method.device), name=device_name(method.device)) as meter:
+        try:
+            prediction = method.tasks[job.task](method.source, adata, settings=settings, seed=seed)
+            if DONOR in adata.obs and prediction.n_obs:
+                prediction.obs[DONOR] = align(prediction, adata).obs[DONOR].astype(str).astype("category")
+            if job.truths:
+                known = {name: read_edges(Path(path)) for name, path in job.truths.items()}
+                prediction.uns["truth"] = lay_out_truths(known, genes=prediction.var_names)
+        except ValueError as error:
+            prediction = AnnData(obs=pd.DataFrame(index=pd.Index([], dtype=str)))
+            about["failed"] = str(error)
+            LOG.warning("%s on %s failed: %s", job.task, job.dataset, error)
+    cost = meter.cost(cells=count_cells(prediction))
     if seen:
         about["seen_cells"] = len(seen)
         prediction.obs[SEEN] = prediction.obs_names.isin(seen)
     path = out / job.task / f"{job.dataset}.h5ad"
-    write_prediction(path, prediction, about={**about, "seconds": time.perf_counter() - start})
+    write_prediction(path, prediction, about={**about, "seconds": cost.seconds, "cost": cost.to_json()})
     return path
+
+
+def count_cells(prediction: AnnData) -> int:
+    """Cells that a prediction is about: its rows, or those that its networks were made from."""
+    return int(prediction.uns["networks"]["cells"].sum()) if "networks" in prediction.uns else prediction.n_obs

@@ -12,7 +12,9 @@ from anndata import AnnData
 from jaxtyping import Bool, Float, Num, Shaped
 from matplotlib.figure import Figure
 
+from scprint2.accounting import JobMeter, processor
 from scprint2.data import ontology
+from scprint2.files import write_json
 from scprint2.metrics.annotation import LISTED, is_right
 from scprint2.metrics.denoising import spearman
 from scprint2.metrics.embedding import BATCH, BESIDE, BIO, TOTALS
@@ -55,7 +57,7 @@ class Scored:
 def score_task(
     task: str, predictions: str | Iterable[str], scores: str, *, scale: str, variant: str, seed: int
 ) -> list[Scored]:
-    """Score the predictions of one task and write `<scores>/<task>/<dataset>.tsv` for each.
+    """Score the predictions of one task and write `<scores>/<task>/<dataset>.tsv` for each, and what that cost as `.cost.json`.
 
     Parameters
     ----------
@@ -65,9 +67,11 @@ def score_task(
     listed = Path(predictions).glob("*/*.h5ad") if isinstance(predictions, str) else map(Path, predictions)
     done = []
     for path in sorted(path for path in listed if path.parent.name == task):
-        prediction, found = score_prediction(path)
+        with JobMeter("cpu", name=processor()) as meter:
+            prediction, found = score_prediction(path)
         rows = score_rows(prediction, found, scale=scale, variant=variant, seed=seed)
         write_scores(Path(scores) / task / f"{path.stem}.tsv", rows)
+        write_json(Path(scores) / task / f"{path.stem}.cost.json", meter.cost(cells=prediction.n_obs).to_json())
         done.append(Scored(path.stem, prediction, pd.DataFrame([vars(row) for row in rows])))
     if not done:
         raise ValueError(f"no predictions of the task {task!r} among {predictions}; run `scprint2 predict` first")

@@ -1,15 +1,15 @@
-"""What a training costs: seconds, cells, memory, and on which hardware."""
+"""What a training costs: seconds, cells, memory, energy, and on which hardware."""
 
 import os
-import platform
 import resource
 import socket
 import time
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+
+from scprint2.accounting import is_gpu, peak_gpu_memory_bytes, processor, read_energy
 
 ZERO = {"training_seconds": 0.0, "validation_seconds": 0.0, "training_cells": 0, "training_steps": 0}
 
@@ -19,30 +19,19 @@ def device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     threads = torch.get_num_threads()
-    return f"{_processor()}, {threads} thread{'s' if threads > 1 else ''}"
+    return f"{processor()}, {threads} thread{'s' if threads > 1 else ''}"
 
 
-def _processor() -> str:
-    information = Path("/proc/cpuinfo")
-    if information.exists():
-        for line in information.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
-def peak_memory_bytes(device: torch.device) -> int:
-    """Return the most memory this process has held: on the GPU as torch allocated it, on the CPU as the system saw it."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
+def peak_memory_bytes() -> int:
+    """Return the most memory that this process has held, as the system saw it."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 class CostMeter:
     """Adds up the cost of a training over all processes that worked on it.
 
-    Time is counted between a `start` and the next `add_*`: what lies outside (saving, starting up) is not. `kernel` is the one
-    of attention.
+    Time is counted between a `start` and the next `add_*`: what lies outside (saving, starting up) is not. CPU seconds, GPU
+    seconds and energy are those of all that a process does after it has made its meter. `kernel` is the one of attention.
     """
 
     def __init__(
@@ -53,6 +42,8 @@ class CostMeter:
         self._sums = {name: saved.get(name, zero) for name, zero in ZERO.items()}
         self._peak = int(saved.get("peak_memory_bytes", 0))
         self._earlier = list(saved.get("segments", []))
+        self._energy = read_energy(str(device))
+        self._cpu_begin = time.process_time()
         self._segment = {
             "host": socket.gethostname(),
             "process": os.getpid(),
@@ -85,6 +76,7 @@ class CostMeter:
     def _lap(self) -> float:
         now = time.monotonic()
         lap, self._mark = now - self._mark, now
+        self._energy.sample()
         return lap
 
     def add_step(self, *, cells: int) -> None:
@@ -99,8 +91,15 @@ class CostMeter:
 
     def state(self, *, step: int) -> dict[str, Any]:
         """Return what a checkpoint keeps, the segment that runs now included."""
-        self._peak = max(self._peak, peak_memory_bytes(self._device))
-        segment = self._segment | {"last_step": step, "seconds": round(time.monotonic() - self._begin, 3)}
+        self._peak = max(self._peak, peak_memory_bytes())
+        joules = self._energy.joules()
+        segment = self._segment | {
+            "last_step": step,
+            "seconds": round(time.monotonic() - self._begin, 3),
+            "cpu_seconds": round(time.process_time() - self._cpu_begin, 3),
+            "energy_joules": None if joules is None else round(joules, 1),
+            "peak_gpu_memory_bytes": peak_gpu_memory_bytes(str(self._device)),
+        }
         return self._sums | {"peak_memory_bytes": self._peak, "segments": [*self._earlier, segment]}
 
     def summary(self, *, step: int, steps_per_epoch: int) -> dict[str, Any]:
@@ -110,6 +109,8 @@ class CostMeter:
         """
         state = self.state(step=step)
         seconds, steps, cells = (self._sums[name] for name in ("training_seconds", "training_steps", "training_cells"))
+        segments = state["segments"]
+        held = sum(segment["seconds"] for segment in segments)
         return {
             "seconds": round(self.seconds, 3),
             "training_seconds": round(seconds, 3),
@@ -118,9 +119,21 @@ class CostMeter:
             "cells": cells,
             "cells_per_second": cells / seconds if steps else None,
             "seconds_per_epoch": seconds / steps * steps_per_epoch if steps else None,
+            "cpu_seconds": _total(segments, "cpu_seconds"),
+            "gpu_seconds": round(held, 3) if is_gpu(str(self._device)) else 0.0,
+            "energy_joules": _total(segments, "energy_joules"),
+            "energy_source": self._energy.source,
             "peak_memory_bytes": self._peak,
+            "peak_gpu_memory_bytes": max(segment.get("peak_gpu_memory_bytes") or 0 for segment in segments) or None,
             "device": self._segment["device"],
             "attention_kernel": self._segment["attention_kernel"],
             "torch_version": torch.__version__,
-            "segments": state["segments"],
+            "segments": segments,
         }
+
+
+def _total(segments: Sequence[Mapping[str, Any]], name: str) -> float | None:
+    """Sum over segments; None if one of them does not know."""
+    values = [segment.get(name) for segment in segments]
+    known = [value for value in values if value is not None]
+    return round(sum(known), 3) if len(known) == len(values) else None

@@ -1,0 +1,66 @@
+# What rows cost, and their scores against it.
+
+
+rule account_costs:
+    input:
+        models=model_folders,
+        predictions=prediction_files,
+        evaluations=evaluation_costs,
+    output:
+        "results/{scale}/costs.csv",
+    log:
+        "results/{scale}/logs/account_costs.log",
+    conda:
+        "../envs/scprint2.yaml"
+    params:
+        rows=row_names(),
+    script:
+        "../workflow/scripts/account_costs.py"
+
+
+rule draw_pareto:
+    input:
+        costs="results/{scale}/costs.csv",
+        table="results/{scale}/table1.csv",
+        long="results/{scale}/table1_long.csv",
+        notebook="workflow/notebooks/pareto.ipynb",
+        runner="workflow/scripts/run_notebook.py",
+    output:
+        pdf="results/{scale}/figures/pareto.pdf",
+        png=report(
+            "results/{scale}/figures/pareto.png",
+            caption="../workflow/report/pareto.rst",
+            category="Figures",
+        ),
+        csv="results/{scale}/figures/pareto.csv",
+        notebook="reports/{scale}/figures/pareto.ipynb",
+        page=report(
+            "reports/{scale}/figures/pareto.html",
+            caption="../workflow/report/pareto.rst",
+            category="Figures",
+        ),
+    log:
+        text="results/{scale}/logs/draw_pareto.log",
+        notebook="results/{scale}/logs/draw_pareto.ipynb",
+    conda:
+        "../envs/notebooks.yaml"
+    params:
+        figures="results/{scale}/figures",
+    shell:
+        "python {input.runner} {input.notebook} --log {log.notebook} --out {output.notebook}"
+        " --parameters costs={input.costs} table={input.table} long={input.long} figures={params.figures}"
+        " scale={wildcards.scale} > {log.text} 2>&1"
+
+
+rule publish_costs:
+    input:
+        expand("results/{scale}/costs.csv", scale=config["scale"]),
+    output:
+        "results/costs.csv",
+    log:
+        "results/logs/publish_costs.log",
+    localrule: True
+    conda:
+        "../envs/scprint2.yaml"
+    shell:
+        "cp {input} {output}.tmp 2> {log} && mv {output}.tmp {output} 2>> {log}"

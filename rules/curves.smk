@@ -1,0 +1,35 @@
+# Scores along training: some rows are trained for fewer epochs too, and scored. On demand, and for the report.
+
+
+rule draw_score_curves:
+    input:
+        models=followed_models,
+        scores=followed_scores,
+        notebook="workflow/notebooks/score_curves.ipynb",
+        runner="workflow/scripts/run_notebook.py",
+    output:
+        pdf="results/{scale}/figures/score_curves.pdf",
+        png=report(
+            "results/{scale}/figures/score_curves.png",
+            caption="../workflow/report/score_curves.rst",
+            category="Figures",
+        ),
+        csv="results/{scale}/figures/score_curves.csv",
+        notebook="reports/{scale}/figures/score_curves.ipynb",
+        page=report(
+            "reports/{scale}/figures/score_curves.html",
+            caption="../workflow/report/score_curves.rst",
+            category="Figures",
+        ),
+    log:
+        text="results/{scale}/logs/draw_score_curves.log",
+        notebook="results/{scale}/logs/draw_score_curves.ipynb",
+    conda:
+        "../envs/notebooks.yaml"
+    params:
+        columns=json.dumps(table_columns()),
+        figures="results/{scale}/figures",
+    shell:
+        "python {input.runner} {input.notebook} --log {log.notebook} --out {output.notebook}"
+        " --files models {input.models} --files scores {input.scores}"
+        " --parameters columns={params.columns:q} figures={params.figures} scale={wildcards.scale} > {log.text} 2>&1"

@@ -1,0 +1,74 @@
+# From a run to the pages and values that the site is made from.
+
+FIGURES = ["heat_map", "learning_curves", "score_curves", "pareto"]
+
+
+def site_figures(wildcards):
+    """Every figure in every form."""
+    return expand(
+        "results/{scale}/figures/{figure}.{form}",
+        scale=wildcards.scale,
+        figure=FIGURES,
+        form=["png", "pdf", "csv"],
+    )
+
+
+def site_notebooks(wildcards):
+    """The pages of the executed notebooks: of every row and seed, and of the figures."""
+    rows = [(row, seed) for row in [*VARIANTS, *BASELINES] for seed in seeds(row)]
+    pages = [
+        f"{row}/seed_{seed}/{name}.html"
+        for row, seed in rows
+        for name in notebook_names(row)
+    ]
+    pages += [f"figures/{name}.html" for name in FIGURES]
+    return [f"reports/{wildcards.scale}/{page}" for page in pages]
+
+
+def notebook_names(row):
+    """The notebooks of a row's seed: one of all its tasks where the scale merges them, else one per task and dataset."""
+    if SCALE["merged"]:
+        return ["gymnasium"] if row in EXPERIMENTS else [BASELINES[row][0]]
+    return [f"{job.task}/{job.dataset}" for job in jobs_of(row)]
+
+
+def site_corpora():
+    """The corpora that the chosen rows are trained on, and the baselines learn from."""
+    used = {
+        BASELINE_CORPUS,
+        *(EXPERIMENTS[name]["data"]["corpus"] for name in VARIANTS),
+    }
+    return {name: CORPORA[name] for name in sorted(used)}
+
+
+def site_leakage(wildcards):
+    """What each of them shares with the test sets."""
+    return [
+        f"results/{wildcards.scale}/corpora/{name}_leakage.tsv"
+        for name in site_corpora()
+    ]
+
+
+def site_datasets():
+    """What the registry says about every dataset of these corpora and every test set, and what each is used for."""
+    used = {}
+    for corpus, names in site_corpora().items():
+        for name in names:
+            used.setdefault(name, []).append(f"corpus {corpus}")
+    for job in JOBS:
+        words = used.setdefault(job.dataset, [])
+        if f"test: {job.task}" not in words:
+            words.append(f"test: {job.task}")
+    return [
+        DATASETS[name].to_row() | {"used_as": ", ".join(words)}
+        for name, words in used.items()
+    ]
+
+
+def site_changes():
+    """The settings in which each row differs from its reference."""
+    known = overlay.list_variants(CONFIG)
+    return {
+        name: overlay.difference(EXPERIMENTS[name], EXPERIMENTS[known[name].reference])
+        for name in VARIANTS
+    }

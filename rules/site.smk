@@ -1,0 +1,58 @@
+# Everything that a run has made, as a website in one folder: `snakemake site`, or `make report`.
+
+
+rule build_site:
+    input:
+        scores=score_files,
+        models=model_folders,
+        costs="results/{scale}/costs.csv",
+        figures=site_figures,
+        notebooks=site_notebooks,
+        data_pages=data_report_pages,
+        comparison="results/{scale}/table1_vs_paper.html",
+        claims="results/{scale}/claims.html",
+        leakage=site_leakage,
+        tables=expand(
+            "results/{{scale}}/{table}.csv",
+            table=[
+                "table1",
+                "table1_long",
+                "table1_comparisons",
+                "table1_vs_paper",
+                "claims",
+                "costs",
+            ],
+        ),
+        cards="config/metrics.yaml",
+        lock="requirements/lock.txt",
+    output:
+        directory("reports/{scale}/site"),
+    log:
+        "results/{scale}/logs/build_site.log",
+    conda:
+        "../envs/notebooks.yaml"
+    params:
+        rows=table_rows(),
+        columns=table_columns(),
+        changes=site_changes(),
+        datasets=site_datasets(),
+        corpora=site_corpora(),
+        reports="reports/{scale}",
+    script:
+        "../workflow/scripts/build_site.py"
+
+
+rule publish_site:
+    input:
+        expand("reports/{scale}/site", scale=config["scale"]),
+    output:
+        "reports/index.html",
+    log:
+        "results/logs/publish_site.log",
+    localrule: True
+    conda:
+        "../envs/scprint2.yaml"
+    params:
+        page=expand("{scale}/site/index.html", scale=config["scale"]),
+    script:
+        "../workflow/scripts/publish_site.py"

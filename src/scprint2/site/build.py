@@ -1,0 +1,236 @@
+"""Put the site together from what a run has made."""
+
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pandas as pd
+
+from scprint2.costs import read_costs, sum_costs
+from scprint2.pages import Link, Page
+from scprint2.site.controls import make_controls_page
+from scprint2.site.frame import PAGES, put_page
+from scprint2.site.ledger import FOLDER as DATA
+from scprint2.site.ledger import make_data_page
+from scprint2.site.metrics import make_metrics_page
+from scprint2.site.rows import NOTEBOOKS, Notebooks, lay_out_costs, make_row_page, row_page_place
+from scprint2.site.software import make_software_page
+from scprint2.table import Table1, lay_out_table1
+from scprint2.table_page import WORTH, render_html
+
+FILES = "files"  # tables and figures to take along
+MEANINGS: Mapping[str, str] = {
+    "table1.html": "every row in every column, with spread and verdict; a heading sorts, a cell leads to the scores behind it",
+    "effects.html": "what every row changes against its reference, as a heat map",
+    "curves.html": "losses of every training, and the scores of some rows along their training",
+    "controls.html": "what an untrained model, chance and simple methods reach",
+    "paper.html": "the direction of every effect beside the paper's Table 1",
+    "claims.html": "what the paper states, and what this run has in its place",
+    "data.html": "datasets with checksums and licences, corpora, and what they share with test sets",
+    "costs.html": "seconds, energy, memory and cells of every row, and scores against cost",
+    "metrics.html": "what each metric means, and what raises it without merit",
+    "software.html": "versions that made the numbers",
+}
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What the site is made from.
+
+    Attributes
+    ----------
+    changes
+        Variant to the settings in which it differs from its reference.
+    figures
+        Folder of `heat_map.png` and the others, each with `.pdf` and `.csv`.
+    notebooks, data_pages
+        Pages by their place under `reports`, the folder that holds them.
+    comparison, claims
+        Pages, as they stand beside Table 1.
+    tables
+        CSV files to take along.
+    datasets, corpora, leakage
+        As `make_data_page` takes them.
+    cards
+        Content of config/metrics.yaml.
+    """
+
+    table: Table1
+    changes: Mapping[str, Mapping[str, Any]]
+    costs: Path
+    figures: Path
+    reports: Path
+    notebooks: Sequence[str]
+    data_pages: Sequence[str]
+    comparison: Path
+    claims: Path
+    tables: Sequence[Path]
+    datasets: Sequence[Mapping[str, Any]]
+    corpora: Mapping[str, Sequence[str]]
+    leakage: Mapping[str, Path]
+    cards: Mapping[str, Mapping[str, Mapping[str, Any]]]
+    lock: Path
+    models: Sequence[Path]
+
+
+def build_site(sources: Sources, target: Path) -> None:
+    """Write the site to a folder, whole or not at all."""
+    with replaced_folder(target) as site:
+        for source in sources.tables:
+            _take_along(source, site)
+        pages: Mapping[str, Callable[[Sources, Path], str]] = {
+            "index.html": _overview,
+            "table1.html": _table1,
+            "effects.html": _effects,
+            "curves.html": _curves,
+            "controls.html": lambda sources, site: make_controls_page(sources.table).render(),
+            "paper.html": lambda sources, site: sources.comparison.read_text(),
+            "claims.html": lambda sources, site: sources.claims.read_text(),
+            "data.html": _data,
+            "costs.html": _costs,
+            "metrics.html": lambda sources, site: make_metrics_page(sources.cards).render(),
+            "software.html": _software,
+        }
+        assert pages.keys() == PAGES.keys()
+        for place, make in pages.items():
+            put_page(site, place, make(sources, site))
+        for folder, places in ((NOTEBOOKS, sources.notebooks), (DATA, sources.data_pages)):
+            for place in places:
+                put_page(site, f"{folder}/{place}", (sources.reports / place).read_text())
+        costs, notebooks = read_costs(sources.costs), Notebooks.among(sources.notebooks)
+        for row in sources.table.rows:
+            changes = sources.changes.get(row.variant, {})
+            page = make_row_page(row, sources.table, changes=changes, costs=costs, notebooks=notebooks)
+            put_page(site, row_page_place(row.variant), page.render())
+
+
+@contextmanager
+def replaced_folder(target: Path) -> Iterator[Path]:
+    """Yield an empty folder beside `target` that takes its place when the block ends well."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".tmp-", dir=target.parent) as scratch:
+        fresh, old = Path(scratch) / "new", Path(scratch) / "old"
+        fresh.mkdir()
+        yield fresh
+        if target.exists():
+            target.rename(old)
+        fresh.rename(target)
+
+
+def _take_along(source: Path, site: Path) -> str:
+    """Copy a file into the site and return its place."""
+    (site / FILES).mkdir(exist_ok=True)
+    shutil.copyfile(source, site / FILES / source.name)
+    return f"{FILES}/{source.name}"
+
+
+def _overview(sources: Sources, site: Path) -> str:
+    table = sources.table
+    trained = [row for row in table.rows if row.tasks is None]
+    page = Page(
+        "The scPRINT-2 benchmark",
+        f"scale {table.scale} · {len(trained)} models and {len(table.rows) - len(trained)} baselines and controls · "
+        f"{len(sources.models)} trainings on {' and '.join(table.devices) or 'no device'}",
+    )
+    page.text(WORTH.get(table.scale, "A test of the workflow; its numbers mean nothing."), style="worth")
+    page.heading("What is here")
+    lines = [(Link(PAGES[place], place), meaning) for place, meaning in MEANINGS.items()]
+    page.table(pd.DataFrame(lines, columns=pd.Index(["page", "content"])), name="pages")
+    page.heading("What every row changes")
+    page.image(sources.figures / "heat_map.png", alternative="heat map of effects; the page Effects has its numbers")
+    page.heading("Tables to take along")
+    page.links("", [Link(source.name, f"{FILES}/{source.name}") for source in sources.tables])
+    return page.render()
+
+
+def _table1(sources: Sources, site: Path) -> str:
+    pages = {row.variant: row_page_place(row.variant) for row in sources.table.rows}
+    return render_html(lay_out_table1(sources.table, pages=pages))
+
+
+def _add_figure(page: Page, sources: Sources, site: Path, *, name: str, alternative: str) -> None:
+    """Add a figure with its files and the notebook that drew it."""
+    page.image(sources.figures / f"{name}.png", alternative=alternative)
+    links = [Link(ending, _take_along(sources.figures / f"{name}.{ending}", site)) for ending in ("pdf", "png", "csv")]
+    notebook = f"figures/{name}.html"
+    if notebook in sources.notebooks:
+        links.append(Link("notebook", f"{NOTEBOOKS}/{notebook}"))
+    page.links("The figure as", links)
+
+
+def _effects(sources: Sources, site: Path) -> str:
+    page = Page("Effects", "every trained row against its own reference, in each column of Table 1")
+    _add_figure(page, sources, site, name="heat_map", alternative="heat map: rows against columns of Table 1")
+    page.heading("Outside the interval of the reference", anchor="outside")
+    drawn = pd.read_csv(sources.figures / "heat_map.csv", keep_default_na=False, na_values={"effect": [""]})
+    outside = drawn.loc[drawn["state"].isin(["better", "worse"])].sort_values(
+        "effect", key=abs, ascending=False, kind="stable"
+    )
+    if outside.empty:
+        page.text("No row lies outside.")
+        return page.render()
+    lines = pd.DataFrame(
+        {
+            "row": [
+                Link(name, row_page_place(row)) for name, row in zip(outside["name"], outside["variant"], strict=True)
+            ],
+            "against": outside["reference"].tolist(),
+            "column": outside["column"].tolist(),
+            "seeds": outside["seeds"].tolist(),
+            "difference": outside["difference"].astype(float).tolist(),
+            "in standard deviations": outside["effect"].tolist(),
+            "state": outside["state"].tolist(),
+        }
+    )
+    page.table(lines, name="effects outside the interval")
+    return page.render()
+
+
+def _curves(sources: Sources, site: Path) -> str:
+    page = Page("Curves", "how trainings went, and what more training brings")
+    page.heading("Scores along training", anchor="scores")
+    page.text(
+        "Each point is a training of its own that was stopped earlier. A training of fewer epochs takes the same steps as the "
+        "first epochs of a longer one with its seed, so the points of a seed lie on one training."
+    )
+    _add_figure(page, sources, site, name="score_curves", alternative="scores against steps and seconds of training")
+    page.heading("Losses", anchor="losses")
+    _add_figure(page, sources, site, name="learning_curves", alternative="validation losses of every training")
+    return page.render()
+
+
+def _data(sources: Sources, site: Path) -> str:
+    pages = {}
+    for place in sources.data_pages:
+        kind, *_, name = Path(place).with_suffix("").parts
+        if kind != "chunks":
+            pages[name if kind == "datasets" else f"corpus {name}"] = f"{DATA}/{place}"
+    return make_data_page(
+        sources.datasets, corpora=sources.corpora, leakage=sources.leakage, pages=pages, scale=sources.table.scale
+    ).render()
+
+
+def _costs(sources: Sources, site: Path) -> str:
+    costs = read_costs(sources.costs)
+    page = Page("Costs", f"scale {sources.table.scale}: training, prediction and evaluation of every row")
+    page.heading("Scores against cost", anchor="pareto")
+    _add_figure(page, sources, site, name="pareto", alternative="scores against seconds, a panel per column of Table 1")
+    page.heading("By row", anchor="rows")
+    page.text(
+        "Seconds by the clock; CPU seconds of all cores; GPU seconds while a GPU was held; energy of the whole GPU. "
+        "Memory is the most that a job held, with its children. Cells of a training are those of its steps, repeats counted."
+    )
+    page.text(f"Energy: {'; '.join(sorted(set(costs['energy_source'])))}.", style="soft")
+    lines = lay_out_costs(sum_costs(costs))
+    names = dict(zip(costs["name"], costs["variant"], strict=True))
+    lines["row"] = [Link(name, row_page_place(names[name])) for name in lines["row"]]
+    page.table(lines, name="costs by row")
+    return page.render()
+
+
+def _software(sources: Sources, site: Path) -> str:
+    return make_software_page(sources.table.long, sources.lock, list(sources.models)).render()

@@ -1,0 +1,39 @@
+"""Put the results of a run together as a website."""
+
+import sys
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+from scprint2.site.build import Sources, build_site
+from scprint2.table import build_table1, read_costs
+from scprint2.tasks.scores import read_scores
+
+sys.stderr = open(snakemake.log[0], "w", buffering=1)
+files, params = snakemake.input, snakemake.params
+reports = Path(params.reports)
+sources = Sources(
+    table=build_table1(
+        pd.concat([read_scores(Path(path)) for path in files.scores]),
+        params.rows,
+        columns=params.columns,
+        costs=read_costs(files.models),
+    ),
+    changes=params.changes,
+    costs=Path(files.costs),
+    figures=Path(files.figures[0]).parent,
+    reports=reports,
+    notebooks=[str(Path(path).relative_to(reports)) for path in files.notebooks],
+    data_pages=[str(Path(path).relative_to(reports)) for path in files.data_pages],
+    comparison=Path(files.comparison),
+    claims=Path(files.claims),
+    tables=[Path(path) for path in files.tables],
+    datasets=params.datasets,
+    corpora=params.corpora,
+    leakage=dict(zip(params.corpora, map(Path, files.leakage), strict=True)),
+    cards=yaml.safe_load(Path(files.cards).read_text()),
+    lock=Path(files.lock),
+    models=[Path(path) for path in files.models],
+)
+build_site(sources, Path(snakemake.output[0]))
