@@ -65,6 +65,7 @@ def test_more_genes_than_the_dataset_has_fail_with_the_reason(sweep):
 def test_the_command_writes_what_the_figure_reads(pretrained, labeled, tmp_path, monkeypatch):
     monkeypatch.setattr("scprint2.tasks.predict.load_pretrained", lambda folder, device: pretrained)
     labeled.write_h5ad(tmp_path / "cells.h5ad")
+    (tmp_path / "model").mkdir()
     out = tmp_path / "base" / "seed_3" / "set.tsv"
     settings = SETTINGS.model_dump_json()
     arguments = [

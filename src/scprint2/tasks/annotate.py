@@ -114,7 +114,7 @@ def classify_cells(reader: Reader, names: Sequence[str], *, selector: Selector, 
     def classify(batch: CellBatch) -> list[tuple[Tensor, Tensor]]:
         output: CellOutput = reader.pretrained.model(batch)
         tokens = output.cell_embeddings.float()
-        embeddings = [pool_tokens(tokens, classes=labels.classes, token=name).cpu() for name in names]
+        embeddings = [pool_tokens(tokens, classes=labels.classes, kind=name).cpu() for name in names]
         return [(output.logits[name].float().cpu(), part) for name, part in zip(names, embeddings, strict=True)]
 
     batches = [batch for _, batch in run(reader, classify, selector=selector, batch_size=batch_size)]
