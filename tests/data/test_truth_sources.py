@@ -200,6 +200,16 @@ def test_a_mistake_in_the_registry_of_truths_is_named(tmp_path, rows, message):
         registry(tmp_path, HEADER, *rows)
 
 
+def test_a_file_is_within_reach_by_its_url_or_in_a_folder_that_holds_it(tmp_path):
+    truths = read_truths(ROOT / "config/truths.tsv")
+    assert truths["cellmap"].is_within_reach(None)
+    assert not truths["human_ppi"].is_within_reach(None)
+    assert not truths["human_ppi"].is_within_reach("https://a.mirror/of/files")
+    assert not truths["human_ppi"].is_within_reach(tmp_path)
+    (tmp_path / "RF2-PPI_scores.zip").write_bytes(b"")
+    assert truths["human_ppi_hq"].is_within_reach(str(tmp_path))
+
+
 def test_the_papers_truths_are_registered():
     truths = read_truths(ROOT / "config/truths.tsv")
     assert {"k562_gwps", "omnipath", "collectri", "cellmap", "human_ppi", "human_ppi_hq"} <= set(truths)

@@ -39,7 +39,7 @@ def test_slurm_profile_plans_the_papers_scale_also_beside_config_of_the_user(pro
     assert paper["download_dataset"] == paper["preprocess_dataset"] == len(inventory.roles)
     assert paper["process_chunk"] == len(plan_chunks(inventory.corpora.corpora, 256))
     truths = [file for file in inventory.choose() if file.kind == "truth"]
-    assert paper["download_source"] == paper["convert_truth"] == len(truths) == 2
+    assert paper["download_source"] == paper["convert_truth"] == len(truths) == 4, "the human interactome has no URL"
 
 
 @pytest.mark.slow
@@ -144,6 +144,27 @@ def test_the_context_sweep_is_a_target_of_its_own_for_the_named_rows_that_are_ru
         "results/figures/context_sweep.pdf", "--dry-run", "--config", "scale=tiny", "variants=mse", succeeds=False
     )
     assert "nothing to draw" in printed
+
+
+def test_known_networks_are_compared_on_demand_each_mapped_once_per_organism(project):
+    add_tiny_scale(project)
+    assert "compare_truths" not in project.plan("--config", *SETTINGS)
+    jobs = project.plan("results/figures/truth_overlap.csv", "--config", *SETTINGS)
+    assert jobs == {
+        "simulate_organisms": 1, "build_gene_table": 1, "simulate_truth": 2, "build_truth": 2, "compare_truths": 1,
+        "publish_figure": 1,
+    }  # fmt: skip
+    jobs = project.plan("network_report", "--config", *SETTINGS)
+    assert (jobs["draw_networks"], jobs["predict_and_evaluate"], jobs["publish_figure"]) == (1, 2, 6)
+    assert (jobs["predict_and_evaluate_pearson"], jobs["predict_and_evaluate_pca"]) == (1, 0)
+
+
+def test_a_truth_without_url_is_used_when_a_mirror_on_this_machine_holds_its_file(project, tmp_path):
+    printed = project.run(TARGET, "--dry-run", "--quiet", "rules", profile="profiles/slurm")
+    assert "not scored against human_ppi: put RF2-PPI_scores.zip into a folder" in printed
+    (tmp_path / "RF2-PPI_scores.zip").write_text("")
+    jobs = project.plan(TARGET, "--config", f"mirror={tmp_path}", profile="profiles/slurm")
+    assert (jobs["convert_truth"], jobs["download_source"]) == (6, 6)
 
 
 def test_the_claims_belong_to_everything_and_train_nothing_more(project):
