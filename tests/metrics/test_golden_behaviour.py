@@ -67,6 +67,8 @@ def golden_denoising() -> dict[str, Golden]:
         found[f"spearman_denoised{suffix}"] = Golden(about(1), (-0.05, 0.05), None)
         found[f"spearman_noisy{suffix}"] = Golden(about(noise), about(noise), about(noise))
         found[f"spearman_gain{suffix}"] = Golden(about(100 * (1 - noise)), about(-100 * noise, 5), None)
+    for quarter in range(1, 5):  # cells by depth, the shallowest first: they lost more
+        found[f"spearman_gain:depth_{quarter}"] = Golden((10, 32), (-95, -60), None)
     found["spearman_gain_per_cell"] = Golden(about(100 * (1 - per_cell)), about(-100 * per_cell, 5), None)
     return found
 
@@ -98,6 +100,10 @@ def golden_networks() -> dict[str, Golden]:
         "odds_ratio": Golden(about(perfect_odds), (0.2, 3), about(1)),
         "auprc": Golden(about(1 - prevalence), (-0.1, 0.1), about(0)),
         "average_precision": Golden(about(1), chance, about(prevalence)),
+        "average_precision_gain": Golden(about(1 / prevalence), (0.3, 2), about(1)),
+        "odds_ratio_shuffled": Golden((0.5, 6), (0.3, 3), about(1)),
+        "auprc_shuffled": Golden((-0.1, 0.1), (-0.1, 0.1), about(0)),
+        "shuffled_kept": Golden((0, 0.4), (0, 0.4), (0, 0.4)),
         "precision_gain": Golden(about(1 / prevalence), (0.3, 2), about(1)),
         "prevalence": Golden(about(prevalence), about(prevalence), about(prevalence)),
     }
@@ -126,6 +132,8 @@ def golden_embedding() -> dict[str, Golden]:
         "kbet_per_label": batch,
         "graph_connectivity": Golden((0.9, 1.0), (0.3, 1.0), None),
         "graph_connectivity_symmetric": Golden(about(1), (0.5, 1.0), None),
+        "pcr_comparison": batch,
+        "open_problems_total": Golden((94, 100), (45, 65), None),
         "scib_bio": Golden((97, 100), (15, 35), None),
         "scib_batch": Golden((88, 100), (70, 100), None),
         "scib_total": Golden((94, 100), (40, 62), None),

@@ -167,6 +167,17 @@ def test_a_truth_without_url_is_used_when_a_mirror_on_this_machine_holds_its_fil
     assert (jobs["convert_truth"], jobs["download_source"]) == (6, 6)
 
 
+def test_the_controls_are_evaluated_before_the_rows_whose_figures_show_them_and_never_wait_for_themselves(project):
+    add_tiny_scale(project)
+    control = "results/tiny/scores/negative_control/seed_0/annotate/sim_lung.tsv"
+    alone = project.plan(control, "--config", *SETTINGS)
+    assert alone["predict_and_evaluate"] == 1
+    assert "gather_controls" not in alone
+    base = project.plan(control.replace("negative_control", "base"), "--config", *SETTINGS)
+    assert (base["gather_controls"], base["predict_and_evaluate"]) == (1, 2)
+    assert project.plan("reports/metrics.html") == {"report_metrics": 1}
+
+
 def test_the_claims_belong_to_everything_and_train_nothing_more(project):
     add_tiny_scale(project)
     everything = project.plan("--config", *SETTINGS)
@@ -220,19 +231,20 @@ def changed(finished):
 def test_one_changed_value_retrains_only_its_rows(changed):
     project = changed("config/variants/negative_control.yaml", "epochs: 0", "epochs: 1")
     jobs = project.plan(TARGET, "--config", *SETTINGS)
-    assert jobs == {"pretrain": 1, "predict_and_evaluate": 1, "table1": 1, "publish_table1": 1}
+    assert jobs == {"pretrain": 1, "predict_and_evaluate": 1, "gather_controls": 1, "table1": 1, "publish_table1": 1}
 
 
 def test_a_value_of_the_base_retrains_every_row_that_inherits_it(changed):
     project = changed("config/base.yaml", "clip_norm: 10", "clip_norm: 11")
     jobs = project.plan(TARGET, "--config", *SETTINGS)
-    assert jobs == {"pretrain": 2, "predict_and_evaluate": 2, "table1": 1, "publish_table1": 1}
+    assert jobs == {"pretrain": 2, "predict_and_evaluate": 2, "gather_controls": 1, "table1": 1, "publish_table1": 1}
 
 
 def test_a_setting_of_a_task_predicts_again_and_trains_nothing(changed):
     project = changed("config/tasks.yaml", "depth_factor: 5", "depth_factor: 4")
     jobs = project.plan(TARGET, "--config", *SETTINGS)
-    assert jobs == {"predict_and_evaluate": 2, "predict_and_evaluate_identity": 1, "table1": 1, "publish_table1": 1}
+    evaluated = {"predict_and_evaluate": 2, "predict_and_evaluate_identity": 1, "gather_controls": 1}
+    assert jobs == evaluated | {"table1": 1, "publish_table1": 1}
 
 
 def test_a_title_only_writes_the_table_again(changed):
