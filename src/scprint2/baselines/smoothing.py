@@ -38,7 +38,6 @@ def _scores(counts: Float[np.ndarray, "cell gene"], components: int) -> Float[np
     depth = counts.sum(axis=1, keepdims=True)
     scaled = counts * (np.median(depth) / np.maximum(depth, 1))
     number = min(components, min(counts.shape) - 1)
-    scores = PCA(number, svd_solver="covariance_eigh").fit_transform(np.sqrt(scaled) + np.sqrt(scaled + 1))
-    return scores.round(
-        6
-    )  # cells that add up the same neighbors have equal sums, and must be equally far to the last digit
+    scores = PCA(number, random_state=0).fit_transform(np.sqrt(scaled) + np.sqrt(scaled + 1))
+    # Cells that add up the same neighbors have equal sums, and must be equally far to the last digit.
+    return scores.round(6)
