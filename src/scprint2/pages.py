@@ -72,7 +72,14 @@ class Page:
         text = base64.b64encode(data).decode()
         self.parts.append(f'<img alt="{escape(alternative)}" src="data:image/png;base64,{text}">')
 
-    def table(self, frame: pd.DataFrame, *, links: Mapping[str, str] | None = None, name: str = "table") -> None:
+    def table(
+        self,
+        frame: pd.DataFrame,
+        *,
+        links: Mapping[str, str] | None = None,
+        name: str = "table",
+        style: str = "sortable",
+    ) -> None:
         """Add a table that scrolls in a box of its own.
 
         Cells may be `Link`s; a cell of the first column whose text is in `links` leads there. Numbers stand at the right; NaN is
@@ -82,6 +89,8 @@ class Page:
         ----------
         name
             What the table holds, for readers who cannot see it.
+        style
+            `sortable` where its headings are to sort it.
         """
         links = links or {}
         numeric = [_is_numeric(frame.iloc[:, place]) for place in range(frame.shape[1])]
@@ -95,7 +104,7 @@ class Page:
             cells = zip((first, *line[1:]), numeric, strict=True)
             rows.append(f"<tr>{''.join(_cell(value, number=number) for value, number in cells)}</tr>")
         self.parts.append(
-            f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(name)}"><table class="plain-table sortable">'
+            f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(name)}"><table{_classes("plain-table", style)}>'
             f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
         )
 

@@ -139,7 +139,7 @@ def _overview(sources: Sources, site: Path) -> str:
     page.text(WORTH.get(table.scale, "A test of the workflow; its numbers mean nothing."), style="worth")
     page.heading("What is here")
     lines = [(Link(PAGES[place], place), meaning) for place, meaning in MEANINGS.items()]
-    page.table(pd.DataFrame(lines, columns=pd.Index(["page", "content"])), name="pages")
+    page.table(pd.DataFrame(lines, columns=pd.Index(["page", "content"])), name="pages", style="")
     page.heading("What every row changes")
     page.image(sources.figures / "heat_map.png", alternative="heat map of effects; the page Effects has its numbers")
     page.heading("Tables to take along")

@@ -26,7 +26,7 @@ def make_data_page(
     Parameters
     ----------
     datasets
-        Rows of the registry, as text fields (`Dataset.to_row`), with `used_as`, and `truth_source` where a network is known.
+        Rows of the registry, as text fields (`Dataset.to_row`), with `used_as`.
     corpora
         The datasets of each corpus that the rows are trained on.
     leakage
@@ -73,11 +73,11 @@ def _describe(row: Mapping[str, Any], pages: Mapping[str, str]) -> dict[str, Any
         "organism": row["organism"],
         "file": row["file"] or NOT_GIVEN,
         "bytes": float(row["bytes"] or "nan"),
-        "checksum": f"sha256 {row['sha256']}" if row["sha256"] else f"md5 {row['md5']}" if row["md5"] else NOT_GIVEN,
         "licence": row["licence"] or NOT_GIVEN,
         "source": urls[0] if urls else "–",
         "citation": row["citation"] or NOT_GIVEN,
         "network truth": row["truth"] or "–",
+        "checksum": f"sha256 {row['sha256']}" if row["sha256"] else f"md5 {row['md5']}" if row["md5"] else NOT_GIVEN,
     }
 
 
@@ -101,7 +101,7 @@ def _list_leaks(page: Page, corpus: str, path: Path) -> None:
     if found.empty:
         return
     page.heading(f"What {corpus} shares with test sets", level=3, anchor=f"leakage-{corpus}")
-    page.table(found, name=f"leakage of {corpus}")
+    page.table(found.rename(columns=lambda name: name.replace("_", " ")), name=f"leakage of {corpus}")
     if (found["kind"] == ALIKE).any():
         page.text(
             f"{ALIKE}: the same name in studies that are not known to be one, which may be another person.",
