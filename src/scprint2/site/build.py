@@ -133,8 +133,8 @@ def _overview(sources: Sources, site: Path) -> str:
     trained = [row for row in table.rows if row.tasks is None]
     page = Page(
         "The scPRINT-2 benchmark",
-        f"scale {table.scale} · {len(trained)} models and {len(table.rows) - len(trained)} baselines and controls · "
-        f"{len(sources.models)} trainings on {' and '.join(table.devices) or 'no device'}",
+        f"scale {table.scale} · {len(trained)} rows of models, {len(sources.models)} with all seeds, on "
+        f"{' and '.join(table.devices) or 'no device'} · {len(table.rows) - len(trained)} baselines and controls",
     )
     page.text(WORTH.get(table.scale, "A test of the workflow; its numbers mean nothing."), style="worth")
     page.heading("What is here")
