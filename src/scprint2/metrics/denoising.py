@@ -58,11 +58,14 @@ def score_by_depth(
     Parameters
     ----------
     depth
-        Counts of each cell after the noise, all genes. Cells of equal depth are split in their order.
+        Counts of each cell after the noise, all genes. Cells of equal depth stay together, so that their order is no matter.
     """
     dense = {"full": _to_dense(full), "noisy": _to_dense(noisy), "denoised": _to_dense(denoised)}
+    edges = np.quantile(depth, np.arange(1, DEPTH_PARTS) / DEPTH_PARTS)
+    part = np.searchsorted(edges, depth, side="left")
     scores = {}
-    for number, cells in enumerate(np.array_split(np.argsort(depth, kind="stable"), DEPTH_PARTS), start=1):
+    for number in range(1, DEPTH_PARTS + 1):
+        cells = part == number - 1
         expressed = dense["full"][cells] != 0
         pooled = {name: matrix[cells][expressed] for name, matrix in dense.items()}
         scores[f"spearman_gain:depth_{number}"] = _gain(pooled, truth="full", suffix="")["spearman_gain"]
