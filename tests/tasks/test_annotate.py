@@ -6,6 +6,7 @@ from scprint2.data.vocabulary import LabelVocabulary
 from scprint2.tasks.annotate import AnnotateSettings, Evidence, annotation, answer, predict_cell_types
 from scprint2.tasks.inference import Reader
 from scprint2.tasks.predictions import read_prediction, write_prediction
+from scprint2.tasks.report import annotation_calls
 from scprint2.tasks.scores import annotation_scores
 from tests.tasks.example import ANNOTATE, B_CELL, CD4, T_CELL, make_cells
 
@@ -100,6 +101,7 @@ def test_cells_of_low_confidence_are_called_unknown_and_show_in_the_coverage(cel
     prediction = answer(cells, Evidence((CD4, B_CELL), logits, None), settings=settings)
     assert (prediction.obs["predicted_cell_type"][:15] == "unknown").all()
     assert annotation_scores(prediction)["coverage"].value == 75
+    assert len(annotation_calls(prediction).right) == 45, "figures show what is scored"
 
 
 def test_a_refinement_cannot_take_the_name_of_another_answer():

@@ -105,7 +105,7 @@ def graph_laplacian(neighbors: Neighbors, *, weights: Literal["equal", "distance
 def smooth_logits(logits: Logits, laplacian: sp.csr_matrix, *, strength: float) -> Logits:
     """Solve (I + strength * laplacian) P = P0 for each type, by conjugate gradients with the diagonal as preconditioner.
 
-    A factorization would be exact, but a graph of neighbors fills it: at 32,000 cells it needs minutes and gigabytes.
+    A factorization would be exact, but the factors of a graph of neighbors in many dimensions are far from sparse.
 
     Raises
     ------

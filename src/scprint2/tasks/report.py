@@ -197,9 +197,9 @@ class Calls:
 
 
 def annotation_calls(prediction: AnnData) -> Calls:
-    """Return the calls that are scored."""
+    """Return the calls that are scored: neither the truth nor the call is unknown."""
     obs = pd.DataFrame(prediction.obs)
-    obs = obs.loc[obs[TERM].astype(str) != UNKNOWN]
+    obs = obs.loc[(obs[TERM].astype(str) != UNKNOWN) & (obs[f"predicted_{TERM}"].astype(str) != UNKNOWN)]
     truth, called = obs[TERM].to_numpy(dtype=str), obs[f"predicted_{TERM}"].to_numpy(dtype=str)
     above = read_ancestors(prediction)
     return Calls(
