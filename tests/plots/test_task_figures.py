@@ -159,7 +159,17 @@ def test_the_overlap_shows_each_share_its_number_and_how_far_it_is_from_chance()
     )
     shown = texts(overlap_figure(overlap.assign(organism="man"), title="t"))
     fold = overlap["fold"].iloc[0]
-    assert {f"33.3%\n1 ({fold:.1f} x chance)", f"50.0%\n1 ({fold:.1f} x chance)", "one\n3 edges", "man"} <= set(shown)
+    assert {
+        f"33.3%\n1 edges\n{fold:.1f} x chance",
+        f"50.0%\n1 edges\n{fold:.1f} x chance",
+        "one\n3 edges",
+        "man",
+    } <= set(shown)
+
+
+def test_one_known_network_is_nothing_to_compare():
+    with pytest.raises(ValueError, match="name a second `truth`"):
+        overlap_figure(compare_truths({"one": frozenset({("A", "x")})}).assign(organism="man"), title="t")
 
 
 def test_a_score_is_drawn_beside_its_shuffled_control_and_a_failed_one_is_not():

@@ -93,13 +93,23 @@ def overlap_figure(overlap: pd.DataFrame, *, title: str) -> Figure:
     ----------
     overlap
         `metrics.overlap.compare_truths` with a column `organism` before.
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to compare.
     """
     panels = list(overlap.groupby("organism", sort=False))
+    if not panels:
+        raise ValueError(
+            "no organism has two known networks to compare; name a second `truth` in the registry of datasets"
+        )
     sizes = [table["first"].nunique() for _, table in panels]
+    longest = overlap["first"].str.len().max()
     figure, axes = plt.subplots(
         1,
         len(panels),
-        figsize=(sum(1.7 + 1.15 * size for size in sizes), 1.8 + 0.75 * max(sizes)),
+        figsize=(sum(sizes) + len(sizes) * 0.08 * longest, 1 + 0.75 * max(sizes) + 0.04 * longest),
         width_ratios=sizes,
         squeeze=False,
         layout="constrained",
@@ -112,7 +122,7 @@ def overlap_figure(overlap: pd.DataFrame, *, title: str) -> Figure:
         axis.imshow(shares.to_numpy(dtype=float), cmap="Blues", vmin=0, vmax=highest, aspect="auto")
         for row in table.itertuples():
             place = names.index(str(row.second)), names.index(str(row.first))
-            fold = "" if pd.isna(row.fold) else f"\n{row.shared:,} ({row.fold:.1f} x chance)"
+            fold = "" if pd.isna(row.fold) else f"\n{row.shared:,} edges\n{row.fold:.1f} x chance"
             dark = row.share > 0.6 * highest
             axis.text(
                 *place, f"{row.share:.1%}{fold}", ha="center", va="center", fontsize=7, color="w" if dark else "k"
