@@ -23,7 +23,7 @@ rule build_site:
                 "costs",
             ],
         ),
-        cards="config/metrics.yaml",
+        metrics="reports/metrics.html",
         lock="requirements/lock.txt",
     output:
         directory("reports/{scale}/site"),

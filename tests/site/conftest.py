@@ -7,7 +7,6 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 
 from scprint2.config import overlay, tasks
 from scprint2.costs import EVALUATION, PREDICTION, TRAINING, collect_costs, write_costs
@@ -145,7 +144,7 @@ def sources(tmp_path_factory) -> Sources:
         write_text(folder / f"{place}.html", render_notebook(folder / f"{place}.ipynb"))
     for place in ("datasets/sim_lung", "corpora/curated"):
         Page("A report of data").write(folder / f"{place}.html")
-    for name in ("claims", "paper"):
+    for name in ("claims", "paper", "metrics"):
         Page(name).write(folder / f"{name}.html")
     ledger = ["test_set\ttest_cells\tcompared_cells\tkind\tdataset\tshared_cells\tcorpus_cells\texamples"]
     ledger += ["sim_lung\t100\t90\tcell\tother\t7\t500\tcell_1", "sim_kidney\t100\t90\tnone\t\t0\t0\t"]
@@ -162,11 +161,11 @@ def sources(tmp_path_factory) -> Sources:
         data_pages=["datasets/sim_lung.html", "corpora/curated.html"],
         comparison=folder / "paper.html",
         claims=folder / "claims.html",
+        metrics=folder / "metrics.html",
         tables=[folder / "costs.csv"],
         datasets=[DATASET],
         corpora={"curated": ["sim_blood"]},
         leakage={"curated": folder / "leakage.tsv"},
-        cards=yaml.safe_load((CONFIG / "metrics.yaml").read_text()),
         lock=ROOT / "requirements/lock.txt",
         models=[folder / "models/base/seed_0"],
     )

@@ -4,7 +4,6 @@ import sys
 from pathlib import Path
 
 import pandas as pd
-import yaml
 
 from scprint2.site.build import Sources, build_site
 from scprint2.table import build_table1, read_costs
@@ -28,11 +27,11 @@ sources = Sources(
     data_pages=[str(Path(path).relative_to(reports)) for path in files.data_pages],
     comparison=Path(files.comparison),
     claims=Path(files.claims),
+    metrics=Path(files.metrics),
     tables=[Path(path) for path in files.tables],
     datasets=params.datasets,
     corpora=params.corpora,
     leakage=dict(zip(params.corpora, map(Path, files.leakage), strict=True)),
-    cards=yaml.safe_load(Path(files.cards).read_text()),
     lock=Path(files.lock),
     models=[Path(path) for path in files.models],
 )

@@ -16,7 +16,6 @@ from scprint2.site.controls import make_controls_page
 from scprint2.site.frame import PAGES, put_page
 from scprint2.site.ledger import FOLDER as DATA
 from scprint2.site.ledger import make_data_page
-from scprint2.site.metrics import make_metrics_page
 from scprint2.site.rows import NOTEBOOKS, Notebooks, lay_out_costs, make_row_page, row_page_place
 from scprint2.site.software import make_software_page
 from scprint2.table import Table1, lay_out_table1
@@ -49,14 +48,12 @@ class Sources:
         Folder of `heat_map.png` and the others, each with `.pdf` and `.csv`.
     notebooks, data_pages
         Pages by their place under `reports`, the folder that holds them.
-    comparison, claims
-        Pages, as they stand beside Table 1.
+    comparison, claims, metrics
+        Pages that are made without the site.
     tables
         CSV files to take along.
     datasets, corpora, leakage
         As `make_data_page` takes them.
-    cards
-        Content of config/metrics.yaml.
     """
 
     table: Table1
@@ -68,11 +65,11 @@ class Sources:
     data_pages: Sequence[str]
     comparison: Path
     claims: Path
+    metrics: Path
     tables: Sequence[Path]
     datasets: Sequence[Mapping[str, Any]]
     corpora: Mapping[str, Sequence[str]]
     leakage: Mapping[str, Path]
-    cards: Mapping[str, Mapping[str, Mapping[str, Any]]]
     lock: Path
     models: Sequence[Path]
 
@@ -92,7 +89,7 @@ def build_site(sources: Sources, target: Path) -> None:
             "claims.html": lambda sources, site: sources.claims.read_text(),
             "data.html": _data,
             "costs.html": _costs,
-            "metrics.html": lambda sources, site: make_metrics_page(sources.cards).render(),
+            "metrics.html": lambda sources, site: sources.metrics.read_text(),
             "software.html": _software,
         }
         assert pages.keys() == PAGES.keys()

@@ -188,5 +188,8 @@ def _predict_one(
 
 
 def count_cells(prediction: AnnData) -> int:
-    """Cells that a prediction is about: its rows, or those that its networks were made from."""
-    return int(prediction.uns["networks"]["cells"].sum()) if "networks" in prediction.uns else prediction.n_obs
+    """Cells that a prediction is about: its rows, or those that its networks were made from, once for all methods."""
+    if "networks" not in prediction.uns:
+        return prediction.n_obs
+    groups = pd.DataFrame(prediction.uns["networks"]).drop_duplicates("group")
+    return int(groups["cells"].sum())
