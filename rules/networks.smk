@@ -36,7 +36,6 @@ rule compare_truths:
         "../envs/scprint2.yaml"
     params:
         truths=compared_truths(),
-        pattern=f"results/{config['scale']}/truth/{{organism}}/{{truth}}.tsv",
     script:
         "../workflow/scripts/compare_truths.py"
 

@@ -10,12 +10,11 @@ from scprint2.plots.files import write_figure
 from scprint2.plots.networks import overlap_figure
 
 sys.stderr = open(snakemake.log[0], "w", buffering=1)
-tables = []
+tables, files = [], iter(snakemake.input)  # in the order of the names
 for organism, names in snakemake.params.truths.items():
-    files = [snakemake.params.pattern.format(organism=organism, truth=name) for name in names]
     edges = {
-        name: frozenset(pd.read_csv(file, sep="\t", dtype=str).itertuples(index=False, name=None))
-        for name, file in zip(names, files, strict=True)
+        name: frozenset(pd.read_csv(next(files), sep="\t", dtype=str).itertuples(index=False, name=None))
+        for name in names
     }
     tables.append(compare_truths(edges).assign(organism=organism))
 overlap = pd.concat(tables, ignore_index=True)
