@@ -19,5 +19,5 @@ for organism, names in snakemake.params.truths.items():
     tables.append(compare_truths(edges).assign(organism=organism))
 overlap = pd.concat(tables, ignore_index=True)
 overlap = overlap[["organism", *overlap.columns.drop("organism")]]
-figure = overlap_figure(overlap, title="Share of the edges of each known network (row) that another one (column) has")
+figure = overlap_figure(overlap, title="Share of the edges of a known network (row)\nthat another one (column) has")
 write_figure(figure, overlap, Path(snakemake.output.csv).parent, "truth_overlap")

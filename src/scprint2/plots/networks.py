@@ -109,7 +109,7 @@ def overlap_figure(overlap: pd.DataFrame, *, title: str) -> Figure:
     figure, axes = plt.subplots(
         1,
         len(panels),
-        figsize=(sum(sizes) + len(sizes) * 0.08 * longest, 1 + 0.75 * max(sizes) + 0.04 * longest),
+        figsize=(max(4.5, sum(sizes) + len(sizes) * 0.08 * longest), 1 + 0.75 * max(sizes) + 0.04 * longest),
         width_ratios=sizes,
         squeeze=False,
         layout="constrained",
