@@ -45,7 +45,7 @@ def genie3(train: TrainingCells, adata: AnnData, *, settings: NetworkSettings, s
         for target in np.flatnonzero(np.ptp(expression, axis=0) > 0):
             regulators = expression.copy()
             regulators[:, target] = 0  # a constant is never split on
-            forest = ExtraTreesRegressor(settings.trees, max_features="sqrt", random_state=seed)
+            forest = ExtraTreesRegressor(settings.trees, max_features="sqrt", random_state=seed)  # pyright: ignore[reportArgumentType]
             forest.fit(regulators, expression[:, target] / expression[:, target].std())
             scores[:, target] = forest.feature_importances_
         return scores

@@ -104,8 +104,8 @@ def overlap_figure(overlap: pd.DataFrame, *, title: str) -> Figure:
         raise ValueError(
             "no organism has two known networks to compare; name a second `truth` in the registry of datasets"
         )
-    sizes = [table["first"].nunique() for _, table in panels]
-    longest = overlap["first"].str.len().max()
+    sizes = [len(set(table["first"])) for _, table in panels]
+    longest = max(map(len, overlap["first"]))
     figure, axes = plt.subplots(
         1,
         len(panels),
@@ -120,13 +120,11 @@ def overlap_figure(overlap: pd.DataFrame, *, title: str) -> Figure:
         edges = table.drop_duplicates("first").set_index("first")["edges"]
         shares = table.pivot(index="first", columns="second", values="share").reindex(index=names, columns=names)
         axis.imshow(shares.to_numpy(dtype=float), cmap="Blues", vmin=0, vmax=highest, aspect="auto")
-        for row in table.itertuples():
-            place = names.index(str(row.second)), names.index(str(row.first))
-            fold = "" if pd.isna(row.fold) else f"\n{row.shared:,} edges\n{row.fold:.1f} x chance"
-            dark = row.share > 0.6 * highest
-            axis.text(
-                *place, f"{row.share:.1%}{fold}", ha="center", va="center", fontsize=7, color="w" if dark else "k"
-            )
+        for row in table.to_dict("records"):
+            place = names.index(row["second"]), names.index(row["first"])
+            fold = "" if pd.isna(row["fold"]) else f"\n{row['shared']:,} edges\n{row['fold']:.1f} x chance"
+            color = "w" if row["share"] > 0.6 * highest else "k"
+            axis.text(*place, f"{row['share']:.1%}{fold}", ha="center", va="center", fontsize=7, color=color)
         axis.set_xticks(range(len(names)), names, rotation=30, ha="right", fontsize=8)
         axis.set_yticks(range(len(names)), [f"{name}\n{edges[name]:,} edges" for name in names], fontsize=8)
         axis.set_xlabel("found in", fontsize=8)
@@ -155,8 +153,8 @@ def score_figure(scores: pd.DataFrame, *, title: str) -> Figure:
         layout="constrained",
     )
     for axis, panel in zip(axes[0], panels, strict=True):
-        part = scores[scores["panel"] == panel]
-        heights = part["row"].map(rows.index)
+        part = pd.DataFrame(scores[scores["panel"] == panel])
+        heights = [rows.index(row) for row in part["row"]]
         axis.axvline(1, color="#888888", linewidth=1, linestyle=":")
         axis.scatter(part["shuffled"], heights, s=30, facecolors="none", edgecolors="#888888", linewidths=1, zorder=2)
         axis.scatter(part["odds_ratio"], heights, s=26, color=KNOWN, zorder=3)

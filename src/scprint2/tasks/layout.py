@@ -106,7 +106,9 @@ def lay_out_truths(truths: Mapping[str, pd.DataFrame], *, genes: pd.Index) -> pd
     Other edges are neither scored nor do they make a gene a source. The categories of `truth` are all networks, in order.
     """
     parts = [
-        pd.DataFrame(edges.loc[edges["regulator"].isin(genes) & edges["target"].isin(genes), ["regulator", "target"]])
+        pd.DataFrame(
+            edges.loc[edges["regulator"].isin(list(genes)) & edges["target"].isin(list(genes)), ["regulator", "target"]]
+        )
         for edges in truths.values()
     ]
     names = np.repeat(list(truths), [len(part) for part in parts])

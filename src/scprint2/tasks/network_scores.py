@@ -19,7 +19,7 @@ def collect_network_scores(files: Iterable[Path], *, truths: Mapping[str, list[s
     lines = []
     for file in files:
         table = read_scores(file)
-        told, values = table.iloc[0], table.set_index("metric")["value"]
+        told, values = table.iloc[0], dict(zip(table["metric"], table["value"], strict=True))
         for number, truth in enumerate(truths[told["dataset"]]):
             lines.append(
                 {"panel": f"{told['dataset']} / {truth}", "row": told["variant"], "seed": told["seed"]}
@@ -28,7 +28,7 @@ def collect_network_scores(files: Iterable[Path], *, truths: Mapping[str, list[s
     return pd.DataFrame(lines)
 
 
-def method_scores(prediction: AnnData, values: pd.Series) -> pd.DataFrame:
+def method_scores(prediction: AnnData, values: Mapping[str, float]) -> pd.DataFrame:
     """Lay out the odds ratios of one prediction in the same way, its methods as rows; `values` by metric."""
     methods = list(dict.fromkeys(prediction.uns["networks"]["method"].astype(str)))
     lines = []
@@ -39,7 +39,7 @@ def method_scores(prediction: AnnData, values: pd.Series) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def _odds(values: pd.Series, suffix: str) -> dict[str, float]:
+def _odds(values: Mapping[str, float], suffix: str) -> dict[str, float]:
     return {
         name: float(values.get(f"{metric}{suffix}", float("nan")))
         for name, metric in (("odds_ratio", "odds_ratio"), ("shuffled", "odds_ratio_shuffled"))
