@@ -20,6 +20,7 @@ resource_scopes:
 include: "rules/common.smk"
 include: "rules/inputs_data.smk"
 include: "rules/inputs_rows.smk"
+include: "rules/inputs_studies.smk"
 include: "rules/data.smk"
 include: "rules/references.smk"
 include: "rules/corpus.smk"

@@ -1,0 +1,68 @@
+# From wildcards to the files and values of studies (config/studies.yaml).
+from scprint2.config import studies
+
+STUDIES = studies.read_studies(CONFIG, scale=config["scale"], tasks=TASKS)
+STUDY_JOBS = {
+    name: studies.list_study_jobs(study, tasks=TASKS, roles=ROLES, words=WORDS)
+    for name, study in STUDIES.items()
+}
+
+
+def study_jobs(wildcards):
+    """The predictions of a study; at least one is needed."""
+    jobs = STUDY_JOBS[wildcards.study]
+    if not jobs:
+        raise WorkflowError(
+            f"study {wildcards.study!r} has no datasets at scale {wildcards.scale!r}: none plays {STUDIES[wildcards.study].roles} "
+            f"in {SCALE['registry']}"
+        )
+    return jobs
+
+
+def study_files(wildcards):
+    """The processed datasets of a study."""
+    return [
+        path.format(scale=wildcards.scale) for path in job_files(study_jobs(wildcards))
+    ]
+
+
+def study_text(wildcards):
+    """What `scprint2 predict` is to do, every setting by value."""
+    return job_text(study_jobs(wildcards))
+
+
+def study_notebooks(wildcards):
+    """Predictions, then the notebook of the task."""
+    return [
+        "workflow/notebooks/predict.ipynb",
+        TASKS[STUDIES[wildcards.study].task]["notebook"],
+    ]
+
+
+def study_source(wildcards):
+    """A trained model, or the corpus that a baseline learns from."""
+    if wildcards.variant in BASELINES:
+        return baseline_corpus(wildcards)
+    return f"results/{wildcards.scale}/models/{wildcards.variant}/seed_{wildcards.seed}"
+
+
+def study_method(wildcards, input):
+    """The parameters of the notebook that name the method."""
+    if wildcards.variant in BASELINES:
+        return f"baseline={wildcards.variant} corpus={input.source}"
+    return f"model={input.source}"
+
+
+def study_scores(wildcards):
+    """The scores of every chosen row and seed."""
+    study = STUDIES[wildcards.study]
+    beside = [
+        name
+        for name, (task, _) in BASELINES.items()
+        if study.baselines == "all" and task == study.task
+    ]
+    return [
+        f"results/{wildcards.scale}/studies/{wildcards.study}/{row}/seed_{seed}/scores"
+        for row in [*VARIANTS, *beside]
+        for seed in seeds(row)
+    ]
