@@ -134,7 +134,7 @@ def _draw_panel(axis: Axes, part: pd.DataFrame, *, title: str) -> None:
             points["seconds"], points["score"], yerr=points["score_sd"].fillna(0), linestyle="", elinewidth=0.6, **style
         )
     span = part["score"].max() - part["score"].min()
-    axis.margins(x=0.08, y=0.12)
+    axis.margins(x=0.08, y=0.2)
     axis.set_xlim(part["seconds"].min() / 1.8, right)
     for _, row in front.iterrows():
         _name_point(axis, row, span=span)
