@@ -148,10 +148,11 @@ def test_every_prediction_and_evaluation_of_a_run_leaves_its_cost(tmp_path):
     from scprint2.tasks.predict import Method, PredictionJob, predict
     from tests.helpers import make_genes, make_labels
     from tests.tasks.example import make_cells
+    from tests.tasks.test_report import SETTINGS
 
     no_cells = TrainingCells(make_genes(), make_labels(), ())
     make_cells(60).write_h5ad(tmp_path / "cells.h5ad")
-    settings = {"batch_size": 16, "removed": 0.7, "cells": 40, "genes": 30, "depth_factor": 5}
+    settings = SETTINGS["denoise"]
     jobs = [PredictionJob("denoise", "denoise", "set", settings, str(tmp_path / "cells.h5ad"))]
     tasks = {task: entries["identity"] for task, entries in BASELINES.items() if "identity" in entries}
     folder = tmp_path / "predictions/identity/seed_0"

@@ -81,11 +81,11 @@ def test_headings_can_be_reached_and_used_with_the_keyboard(tab, site):
 @needs_chromium
 def test_numbers_in_tables_sort_by_value_and_words_by_letter(tab, site):
     tab.open(site / "costs.html", width=1280)
-    tab.click("table.sortable thead th:nth-child(5) button")
-    assert order(tab, 4) == "descending"
+    tab.click("table.sortable thead th:nth-child(4) button")
+    assert order(tab, 3) == "descending"
     tab.click("table.sortable thead th:nth-child(1) button")
     found = [name.lower() for name in values(tab, 0)]
-    assert (order(tab, 0), order(tab, 4)) == ("ascending", None)
+    assert (order(tab, 0), order(tab, 3)) == ("ascending", None)
     assert tab.evaluate(
         f"(() => {{ const a = {found!r}; return a.every((x, i) => !i || a[i - 1].localeCompare(x) <= 0); }})()"
     )

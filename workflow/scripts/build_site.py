@@ -12,6 +12,10 @@ from scprint2.tasks.scores import read_scores
 sys.stderr = open(snakemake.log[0], "w", buffering=1)
 files, params = snakemake.input, snakemake.params
 reports = Path(params.reports)
+written = [
+    *map(Path, files.data_pages),
+    *reports.glob("datasets/*.html"),
+]  # the pages of chunks are written with their list
 sources = Sources(
     table=build_table1(
         pd.concat([read_scores(Path(path)) for path in files.scores]),
@@ -24,7 +28,7 @@ sources = Sources(
     figures=Path(files.figures[0]).parent,
     reports=reports,
     notebooks=[str(Path(path).relative_to(reports)) for path in files.notebooks],
-    data_pages=[str(Path(path).relative_to(reports)) for path in files.data_pages],
+    data_pages=sorted({str(path.relative_to(reports)) for path in written}),
     comparison=Path(files.comparison),
     claims=Path(files.claims),
     metrics=Path(files.metrics),

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from scprint2.costs import PREDICTION, TRAINING
 from scprint2.table_cells import BASE, BASELINE, COST
@@ -49,7 +50,7 @@ def lay_out_pareto(table: pd.DataFrame, costs: pd.DataFrame, tasks: Mapping[str,
         Task of each column.
     """
     parts = []
-    for column, task in tasks.items():
+    for column, task in ((name, tasks[name]) for name in table.columns if name in tasks):
         own = costs.loc[(costs["job"] == TRAINING) | ((costs["job"] == PREDICTION) & (costs["task"] == task)),]
         seconds = own.groupby(["variant", "seed"])["seconds"].sum().groupby("variant").mean()
         part = table[["variant", "section", "name", "seeds"]].assign(
@@ -121,6 +122,9 @@ def _draw_panel(axis: Axes, part: pd.DataFrame, *, title: str) -> None:
     axis.tick_params(which="minor", length=1)
     axis.spines[["top", "right"]].set_visible(False)
     axis.set_xscale("log")
+    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.xaxis.set_minor_formatter(NullFormatter())
     front = part.loc[part["front"]].sort_values("seconds")
     right = part["seconds"].max() * 1.6
     axis.step([*front["seconds"], right], [*front["score"], front["score"].iloc[-1]], where="post", color=FRONT, lw=1.4)
@@ -130,7 +134,7 @@ def _draw_panel(axis: Axes, part: pd.DataFrame, *, title: str) -> None:
             points["seconds"], points["score"], yerr=points["score_sd"].fillna(0), linestyle="", elinewidth=0.6, **style
         )
     span = part["score"].max() - part["score"].min()
-    axis.margins(x=0.08, y=0.12)
+    axis.margins(x=0.08, y=0.2)
     axis.set_xlim(part["seconds"].min() / 1.8, right)
     for _, row in front.iterrows():
         _name_point(axis, row, span=span)

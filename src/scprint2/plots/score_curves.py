@@ -61,12 +61,12 @@ def plot_score_curves(drawn: pd.DataFrame, columns: Iterable[str], *, scale: str
     if not names:
         raise ValueError("no training has a score in any column of Table 1: there is nothing to draw")
     rows = -(-len(names) // ACROSS)
-    height = PANEL * rows + 0.95
+    height = PANEL * rows + 1.05
     figure = Figure(figsize=(WIDTH, height), facecolor="white")
     figure.text(0.3 / WIDTH, 1 - 0.2 / height, "Scores along training", fontsize=11, fontweight="bold", va="center")
     subtitle = f"scale {scale} · against steps and against seconds; at equal steps all rows have seen as many cells"
     figure.text(0.3 / WIDTH, 1 - 0.38 / height, subtitle, fontsize=6.5, va="center", color="#555555")
-    edges = {"left": 0.45 / WIDTH, "right": 1 - 0.1 / WIDTH, "top": 1 - 0.8 / height, "bottom": 0.38 / height}
+    edges = {"left": 0.45 / WIDTH, "right": 1 - 0.1 / WIDTH, "top": 1 - 0.9 / height, "bottom": 0.38 / height}
     grid = figure.add_gridspec(rows, ACROSS, hspace=0.5, wspace=0.2, **edges)
     styles = _styles(drawn)
     titles = name_columns(names)

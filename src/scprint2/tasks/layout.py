@@ -140,3 +140,11 @@ def read_networks(prediction: AnnData) -> Iterator[tuple[str, str, AnnData]]:
         network = AnnData(obs=pd.DataFrame(index=pd.Index([], dtype=str)), var=var)
         network.varp["GRN"] = dense(prediction.varp[row["key"]][inside][:, inside])
         yield str(row["group"]), str(row["method"]), network
+
+
+def count_cells(prediction: AnnData) -> int:
+    """Cells that a prediction is about: its rows, or those that its networks were made from, once for all methods."""
+    if "networks" not in prediction.uns:
+        return prediction.n_obs
+    groups = pd.DataFrame(prediction.uns["networks"]).drop_duplicates("group")
+    return int(groups["cells"].sum())

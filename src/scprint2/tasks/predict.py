@@ -21,7 +21,7 @@ from scprint2.tasks.annotate import AnnotateSettings, predict_cell_types
 from scprint2.tasks.denoise import DenoiseSettings, predict_denoised
 from scprint2.tasks.embed import EmbedSettings, predict_embedding
 from scprint2.tasks.inference import inference_numerics
-from scprint2.tasks.layout import DONOR, SEEN, lay_out_truths, read_edges
+from scprint2.tasks.layout import DONOR, SEEN, count_cells, lay_out_truths, read_edges
 from scprint2.tasks.networks import NetworkSettings, predict_networks
 from scprint2.tasks.predictions import align, write_prediction
 from scprint2.training.checkpoint import PretrainedModel, load_model
@@ -185,11 +185,3 @@ def _predict_one(
     path = out / job.task / f"{job.dataset}.h5ad"
     write_prediction(path, prediction, about={**about, "seconds": cost.seconds, "cost": cost.to_json()})
     return path
-
-
-def count_cells(prediction: AnnData) -> int:
-    """Cells that a prediction is about: its rows, or those that its networks were made from, once for all methods."""
-    if "networks" not in prediction.uns:
-        return prediction.n_obs
-    groups = pd.DataFrame(prediction.uns["networks"]).drop_duplicates("group")
-    return int(groups["cells"].sum())

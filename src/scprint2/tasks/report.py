@@ -20,7 +20,16 @@ from scprint2.metrics.denoising import spearman
 from scprint2.metrics.embedding import BATCH, BESIDE, BIO, TOTALS
 from scprint2.metrics.networks import rank_edges
 from scprint2.stats import LEAST_UNITS, bootstrap_interval
-from scprint2.tasks.layout import DONOR_PART, REFINED, TERM, UNKNOWN, read_ancestors, read_networks, read_truths
+from scprint2.tasks.layout import (
+    DONOR_PART,
+    REFINED,
+    TERM,
+    UNKNOWN,
+    count_cells,
+    read_ancestors,
+    read_networks,
+    read_truths,
+)
 from scprint2.tasks.predictions import about
 from scprint2.tasks.score_annotation import REFINED_METRICS
 from scprint2.tasks.scores import edges_among, score_prediction, score_rows, write_scores
@@ -71,7 +80,7 @@ def score_task(
             prediction, found = score_prediction(path)
         rows = score_rows(prediction, found, scale=scale, variant=variant, seed=seed)
         write_scores(Path(scores) / task / f"{path.stem}.tsv", rows)
-        write_json(Path(scores) / task / f"{path.stem}.cost.json", meter.cost(cells=prediction.n_obs).to_json())
+        write_json(Path(scores) / task / f"{path.stem}.cost.json", meter.cost(cells=count_cells(prediction)).to_json())
         done.append(Scored(path.stem, prediction, pd.DataFrame([vars(row) for row in rows])))
     if not done:
         raise ValueError(f"no predictions of the task {task!r} among {predictions}; run `scprint2 predict` first")
