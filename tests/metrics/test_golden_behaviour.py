@@ -202,7 +202,7 @@ def test_permuted_rows_give_the_same_scores(task, kind):
 def test_the_average_precision_of_a_network_is_scikit_learns():
     prediction = EXAMPLES["networks"]("ordinary")
     truth = np.zeros((GENES, GENES))
-    for source, target in prediction.uns["truth"].to_numpy():
+    for source, target in prediction.uns["truth"][["regulator", "target"]].to_numpy():
         truth[prediction.var_names.get_loc(source), prediction.var_names.get_loc(target)] = 1
     universe = np.zeros_like(truth, dtype=bool)
     universe[:SOURCES] = True
