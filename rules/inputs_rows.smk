@@ -154,6 +154,18 @@ def score_files(wildcards):
     return fill_rows(SCORE_FILE, wildcards.scale)
 
 
+def network_score_files(wildcards):
+    """The scores of every row and seed in gene networks."""
+    return [
+        path.format(scale=wildcards.scale, variant=row, seed=seed)
+        for row in [*VARIANTS, *BASELINES]
+        for seed in seeds(row)
+        for path in job_paths(
+            SCORE_FILE, [job for job in jobs_of(row) if job.task == "networks"]
+        )
+    ]
+
+
 def followed_trainings():
     """Row and seed of the trainings whose scores are drawn along their training, whole ones and shorter ones."""
     rows = {budget.variant for budget in BUDGETS.values()}

@@ -2,19 +2,6 @@
 # `snakemake network_report`, or one by one: `snakemake results/figures/truth_overlap.pdf`.
 
 
-def network_score_files(wildcards):
-    """The scores of every row and seed in gene networks."""
-    pattern = "results/{scale}/scores/{variant}/seed_{seed}/{task}/{dataset}.tsv"
-    return [
-        path.format(scale=wildcards.scale, variant=row, seed=seed)
-        for row in [*VARIANTS, *BASELINES]
-        for seed in seeds(row)
-        for path in job_paths(
-            pattern, [job for job in jobs_of(row) if job.task == "networks"]
-        )
-    ]
-
-
 rule compare_truths:
     input:
         [
