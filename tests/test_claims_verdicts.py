@@ -33,11 +33,11 @@ def make_long(scale: str) -> pd.DataFrame:
         section = "baseline" if variant == "magic" else "Task"
         for seed, value in enumerate(values):
             for dataset, shift in (("deep", 1), ("smart", -1)):
-                found = ("denoise", dataset, "spearman_gain", value + shift, "ok", "", 1.0, "1")
+                found = ("denoise", dataset, "spearman_gain", value + shift, "ok", "", 1.0, "1", "numpy 2")
                 lines.append((section, variant, "denoise", scale, variant, seed, *found))
     for variant, values in LUNG.items():
         for seed, value in enumerate(values):
-            found = ("embed", "lung", "scib_total", value, "ok", "", 1.0, "1")
+            found = ("embed", "lung", "scib_total", value, "ok", "", 1.0, "1", "numpy 2")
             lines.append(("Task", variant, "scib_lung", scale, variant, seed, *found))
             lines.append(("Task", variant, "", scale, variant, seed, "embed", "lung", "scib_batch", value, *found[4:]))
         failed = ("embed", "pancreas", "scib_total", np.nan, "failed", "a part failed", np.nan, "")

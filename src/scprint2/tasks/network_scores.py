@@ -28,14 +28,14 @@ def collect_network_scores(files: Iterable[Path], *, truths: Mapping[str, list[s
     return pd.DataFrame(lines)
 
 
-def method_scores(prediction: AnnData, values: Mapping[str, float]) -> pd.DataFrame:
+def method_scores(prediction: AnnData, values: pd.Series) -> pd.DataFrame:
     """Lay out the odds ratios of one prediction in the same way, its methods as rows; `values` by metric."""
     methods = list(dict.fromkeys(prediction.uns["networks"]["method"].astype(str)))
     lines = []
     for number, truth in enumerate(read_truths(prediction)):
         for rank, method in enumerate(methods):
             suffix = (f"_{method}" if rank else "") + (f":{truth}" if number else "")
-            lines.append({"panel": truth, "row": method.replace("_", " ")} | _odds(values, suffix))
+            lines.append({"panel": truth, "row": method.replace("_", " ")} | _odds(values.to_dict(), suffix))
     return pd.DataFrame(lines)
 
 
