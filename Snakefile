@@ -73,3 +73,12 @@ rule site:
 rule data_report:
     input:
         data_report_pages,
+
+
+rule network_report:
+    input:
+        expand(
+            "results/figures/{figure}.{form}",
+            figure=["truth_overlap", "networks"],
+            form=["pdf", "png", "csv"],
+        ),

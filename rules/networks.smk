@@ -46,12 +46,3 @@ rule draw_networks:
         truths={name: known_networks(name) for name in TEST_DATASETS},
     script:
         "../workflow/scripts/draw_networks.py"
-
-
-rule network_report:
-    input:
-        expand(
-            "results/figures/{figure}.{form}",
-            figure=["truth_overlap", "networks"],
-            form=["pdf", "png", "csv"],
-        ),
