@@ -65,7 +65,7 @@ def test_figures_are_drawn_from_the_run_and_again_byte_for_byte(finished):
     first = {name: (finished / "results/figures" / name).read_bytes() for name in names}
     assert '"output_type": "error"' not in (finished / "reports/tiny/figures/heat_map.ipynb").read_text()
     cells = pd.read_csv(finished / "results/figures/heat_map.csv", keep_default_na=False)
-    assert set(cells["variant"]) == {"negative_control"}
+    assert set(cells["variant"]) == {"negative_control", "controls_min", "controls_max"}
     curves = pd.read_csv(finished / "results/figures/learning_curves.csv")
     assert curves.query("split == 'validation' and loss == 'reconstruction'")["step"].tolist() == [8, 16]
     finished.run(*targets, "--forcerun", "draw_heat_map", "draw_learning_curves", "--config", *SETTINGS)
