@@ -10,6 +10,8 @@ from tests.site.links import broken_links
 from tests.site.test_browser import check_pages
 from tests.workflow.project import SETTINGS, Project
 
+pytestmark = pytest.mark.timeout(2400)  # the report of the tiny scale, with the shorter trainings that it draws
+
 
 @pytest.fixture(scope="module")
 def reported(finished) -> Project:
