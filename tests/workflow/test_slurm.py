@@ -79,6 +79,7 @@ def make_project(folder: Path) -> Project:
     kept = {name: task for name, task in value["tasks"].items() if name in ("denoise", "annotate")}
     columns = {name: column for name, column in value["columns"].items() if column["task"] in kept}
     project.edit_yaml("config/tasks.yaml", {"tasks": kept, "columns": columns})
+    project.edit_yaml("config/studies.yaml", {"studies": {}})  # of all tasks
     return project
 
 
