@@ -50,21 +50,3 @@ rule draw_context_sweep:
     shell:
         "python {input.runner} {input.notebook} --log {log.notebook} --out {output.notebook}"
         " --files tables {input.tables} --parameters figures={params.figures} scale={wildcards.scale} > {log.text} 2>&1"
-
-
-rule publish_context_sweep:
-    input:
-        expand(
-            "results/{scale}/figures/context_sweep.{{ending}}", scale=config["scale"]
-        ),
-    output:
-        "results/figures/context_sweep.{ending}",
-    log:
-        "results/logs/publish_context_sweep_{ending}.log",
-    wildcard_constraints:
-        ending="pdf|png|csv",
-    localrule: True
-    conda:
-        "../envs/scprint2.yaml"
-    shell:
-        "cp {input} {output}.tmp 2> {log} && mv {output}.tmp {output} 2>> {log}"

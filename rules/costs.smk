@@ -50,17 +50,3 @@ rule draw_pareto:
         "python {input.runner} {input.notebook} --log {log.notebook} --out {output.notebook}"
         " --parameters costs={input.costs} table={input.table} long={input.long} figures={params.figures}"
         " scale={wildcards.scale} > {log.text} 2>&1"
-
-
-rule publish_costs:
-    input:
-        expand("results/{scale}/costs.csv", scale=config["scale"]),
-    output:
-        "results/costs.csv",
-    log:
-        "results/logs/publish_costs.log",
-    localrule: True
-    conda:
-        "../envs/scprint2.yaml"
-    shell:
-        "cp {input} {output}.tmp 2> {log} && mv {output}.tmp {output} 2>> {log}"

@@ -74,7 +74,7 @@ rule publish_figure:
     log:
         "results/logs/publish_{figure}.log",
     wildcard_constraints:
-        figure=r"(heat_map|learning_curves|pareto|score_curves|truth_overlap|networks)\.(pdf|png|csv)",
+        figure=r"(heat_map|learning_curves|pareto|score_curves|context_sweep|truth_overlap|networks)\.(pdf|png|csv)",
     localrule: True
     conda:
         "../envs/scprint2.yaml"

@@ -124,19 +124,26 @@ def context_sweeps(wildcards):
 SCORE_FILE = "results/{scale}/scores/{variant}/seed_{seed}/{task}/{dataset}.tsv"
 
 
-def fill_rows(pattern, scale, rows=None):
-    """A path for every row (or some rows), seed, task and dataset."""
+def with_seeds(rows):
+    """Every row with each of its seeds."""
+    return [(row, seed) for row in rows for seed in seeds(row)]
+
+
+def fill_rows(pattern, scale, rows):
+    """A path for every task and dataset of some (row, seed)."""
     return [
         path.format(scale=scale, variant=row, seed=seed)
-        for row in ([*VARIANTS, *BASELINES] if rows is None else rows)
-        for seed in seeds(row)
+        for row, seed in rows
         for path in job_paths(pattern, jobs_of(row))
     ]
 
 
+ALL_ROWS = with_seeds([*VARIANTS, *BASELINES])
+
+
 def control_scores(wildcards):
     """Every score file of every control."""
-    return fill_rows(SCORE_FILE, wildcards.scale, CONTROLS)
+    return fill_rows(SCORE_FILE, wildcards.scale, with_seeds(CONTROLS))
 
 
 def control_table(wildcards):
@@ -152,36 +159,26 @@ def control_table(wildcards):
 
 def score_files(wildcards):
     """Every score file of every row and seed."""
-    return fill_rows(SCORE_FILE, wildcards.scale)
+    return fill_rows(SCORE_FILE, wildcards.scale, ALL_ROWS)
 
 
 def network_score_files(wildcards):
     """The scores of every row and seed in gene networks."""
-    return [
-        path.format(scale=wildcards.scale, variant=row, seed=seed)
-        for row in [*VARIANTS, *BASELINES]
-        for seed in seeds(row)
-        for path in job_paths(
-            SCORE_FILE, [job for job in jobs_of(row) if job.task == "networks"]
-        )
-    ]
+    return [path for path in score_files(wildcards) if "/networks/" in path]
 
 
 def followed_trainings():
     """Row and seed of the trainings whose scores are drawn along their training, whole ones and shorter ones."""
     rows = {budget.variant for budget in BUDGETS.values()}
-    whole = [(row, seed) for row in VARIANTS if row in rows for seed in seeds(row)]
     numbers = range(config["curves"]["seeds"])
-    return whole + [(row, seed) for row in BUDGETS for seed in numbers]
+    return with_seeds(row for row in VARIANTS if row in rows) + [
+        (row, seed) for row in BUDGETS for seed in numbers
+    ]
 
 
 def followed_scores(wildcards):
     """The score files of these trainings."""
-    return [
-        path.format(scale=wildcards.scale, variant=row, seed=seed)
-        for row, seed in followed_trainings()
-        for path in job_paths(SCORE_FILE, jobs_of(row))
-    ]
+    return fill_rows(SCORE_FILE, wildcards.scale, followed_trainings())
 
 
 def followed_models(wildcards):
@@ -195,13 +192,13 @@ def followed_models(wildcards):
 def evaluation_costs(wildcards):
     """What each of them has cost."""
     pattern = "results/{scale}/scores/{variant}/seed_{seed}/{task}/{dataset}.cost.json"
-    return fill_rows(pattern, wildcards.scale)
+    return fill_rows(pattern, wildcards.scale, ALL_ROWS)
 
 
 def prediction_files(wildcards):
     """Every prediction of every row and seed."""
     pattern = "results/{scale}/predictions/{variant}/seed_{seed}/{task}/{dataset}.h5ad"
-    return fill_rows(pattern, wildcards.scale)
+    return fill_rows(pattern, wildcards.scale, ALL_ROWS)
 
 
 def row_names():

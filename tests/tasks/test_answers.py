@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
+from scprint2.metrics.annotation import count_leaves
 from scprint2.tasks.answers import (
     call_best,
-    count_leaves,
     list_candidates,
     lowest_common_ancestor,
     share_parents,

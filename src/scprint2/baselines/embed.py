@@ -60,7 +60,7 @@ def random_embedding(train: TrainingCells, adata: AnnData, *, settings: EmbedSet
 def shuffled_pca(train: TrainingCells, adata: AnnData, *, settings: EmbedSettings, seed: int) -> AnnData:
     """The embedding `pca`, its rows dealt to other cells: real clusters that belong to no label and no batch."""
     prediction = pca(train, adata, settings=settings, seed=seed)
-    embedding = np.asarray(prediction.obsm["X_scprint2"])
+    embedding = np.asarray(prediction.obsm[EMBEDDING])
     return _with_embedding(prediction, np.random.default_rng(seed).permutation(embedding))
 
 

@@ -110,6 +110,15 @@ def score_shared_parent(
     }
 
 
+def count_leaves(leaves: Sequence[str], *, ancestors: Mapping[str, Set[str]]) -> dict[str, int]:
+    """Number of the leaf types at or below each term."""
+    below: dict[str, int] = {}
+    for leaf in leaves:
+        for term in (leaf, *ancestors.get(leaf, ())):
+            below[term] = below.get(term, 0) + 1
+    return below
+
+
 def is_known(terms: Shaped[np.ndarray, " cell"]) -> Bool[np.ndarray, " cell"]:
     """Which cells have a term."""
     return ~np.isin(terms.astype(str), list(UNKNOWN))
@@ -143,9 +152,9 @@ def _share_listed(hits: Sequence[Bool[np.ndarray, " cell"]], number: int) -> flo
 
 def _information(answers: np.ndarray, leaves: Sequence[str], *, ancestors: Mapping[str, Set[str]]) -> np.ndarray:
     """1 - log(leaf types at or below an answer) / log(leaf types); 0 for a term that holds none of them."""
-    lines = [{leaf, *ancestors.get(leaf, ())} for leaf in leaves]
+    counts = count_leaves(leaves, ancestors=ancestors)
     terms, inverse = np.unique(answers, return_inverse=True)
-    below = np.array([sum(term in line for line in lines) for term in terms.tolist()], dtype=float)
+    below = np.array([counts.get(term, 0) for term in terms.tolist()], dtype=float)
     most = np.log(max(len(leaves), 2))
     return np.where(below > 0, 1 - np.log(np.maximum(below, 1)) / most, 0.0)[inverse.ravel()]
 

@@ -12,7 +12,7 @@ from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
 from scprint2.metrics import batch_removal, conservation
 from scprint2.metrics.neighbors import Neighbors, connectivities, find_neighbors, neighbor_probabilities
-from scprint2.metrics.score import METRIC_SECONDS, Score, attempt, combine, failed, mean
+from scprint2.metrics.score import Score, attempt, combine, failed, mean
 
 BIO = ("isolated_labels", "nmi_kmeans", "ari_kmeans", "silhouette_label", "clisi")
 BATCH = ("bras", "ilisi", "kbet_per_label", "graph_connectivity")
@@ -32,7 +32,6 @@ def score_embedding(
     labels: Shaped[np.ndarray, " cell"],
     batches: Shaped[np.ndarray, " cell"],
     before: Num[np.ndarray, "cell component"] | None = None,
-    limit_seconds: float | None = METRIC_SECONDS,
 ) -> dict[str, Score]:
     """Score one embedding: every part in [0, 1], as scib-metrics gives it, and the totals times 100.
 
@@ -49,8 +48,6 @@ def score_embedding(
     before
         Principal components of the same cells before integration. Without them there are neither `pcr_comparison` nor
         `open_problems_total`.
-    limit_seconds
-        Time that one part may take.
 
     Raises
     ------
@@ -63,7 +60,7 @@ def score_embedding(
     unusable = _find_fault(embedding)
     if unusable:
         return dict.fromkeys([*_parts(cells), *known], failed(unusable))
-    scores = {name: attempt(part, limit_seconds=limit_seconds) for name, part in _parts(cells).items()}
+    scores = {name: attempt(part) for name, part in _parts(cells).items()}
     return scores | {name: total for name, total in _totals(scores).items() if name in known}
 
 
@@ -72,7 +69,6 @@ def summarize_embedding(
     *,
     labels: Shaped[np.ndarray, " cell"],
     batches: Shaped[np.ndarray, " cell"],
-    limit_seconds: float | None = None,
 ) -> dict[str, Score]:
     """Give the `SUMMARY` of `score_embedding` alone, which needs no Leiden clusters and so takes a fraction of the time.
 
@@ -87,7 +83,7 @@ def summarize_embedding(
         return dict.fromkeys(SUMMARY, failed(unusable))
     parts = _parts(_Cells(embedding, labels.astype(str), batches.astype(str), None))
     needed = dict.fromkeys([*BIO, *BATCH, *(name for name in SUMMARY if name in parts)])
-    scores = {name: attempt(parts[name], limit_seconds=limit_seconds) for name in needed}
+    scores = {name: attempt(parts[name]) for name in needed}
     return {name: (scores | _totals(scores))[name] for name in SUMMARY}
 
 

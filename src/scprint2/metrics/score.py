@@ -78,24 +78,38 @@ def mean(values: Sequence[float]) -> float:
     return math.fsum(values) / len(values)
 
 
+class _Expired(BaseException):
+    """A limit is over. No error, so that what catches every error of a metric lets the limit around it pass."""
+
+    def __init__(self, limit: object) -> None:
+        super().__init__()
+        self.limit = limit
+
+
 @contextmanager
 def time_limit(seconds: float | None) -> Iterator[None]:
-    """Raise TimeoutError in the main thread after `seconds`; limits may lie inside one another.
+    """Raise TimeoutError in the main thread after `seconds`; limits may lie inside one another, and the nearest one counts.
 
     A limit needs the main thread and takes effect between two Python instructions; elsewhere there is none.
     """
-    if seconds is None or threading.current_thread() is not threading.main_thread():
+    outer, _ = signal.getitimer(signal.ITIMER_REAL)
+    if seconds is None or threading.current_thread() is not threading.main_thread() or 0 < outer <= seconds:
         yield
         return
+    limit = object()
 
     def stop(number: int, frame: FrameType | None) -> None:
-        raise TimeoutError(f"not done after {seconds:g} s")
+        raise _Expired(limit)
 
-    start, (outer, _) = time.monotonic(), signal.getitimer(signal.ITIMER_REAL)
+    start = time.monotonic()
     before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, min(seconds, outer) if outer else seconds)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield
+    except _Expired as expired:
+        if expired.limit is not limit:
+            raise
+        raise TimeoutError(f"not done after {seconds:g} s") from None
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
+from scprint2.metrics.annotation import count_leaves
 from scprint2.tasks.layout import UNKNOWN
 
 
@@ -74,15 +75,6 @@ def share_parents(
     groups = [[str(leaves[code]) for code in codes if code >= 0] for codes in sets.tolist()]
     answers = [lowest_common_ancestor(group, ancestors=ancestors, leaves_below=below) for group in groups]
     return np.array(answers)[inverse.ravel()]
-
-
-def count_leaves(leaves: Sequence[str], *, ancestors: Mapping[str, Set[str]]) -> dict[str, int]:
-    """Number of the leaf types at or below each term."""
-    below: dict[str, int] = {}
-    for leaf in leaves:
-        for term in (leaf, *ancestors.get(leaf, ())):
-            below[term] = below.get(term, 0) + 1
-    return below
 
 
 def lowest_common_ancestor(

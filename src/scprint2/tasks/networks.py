@@ -21,9 +21,8 @@ from scprint2.tasks.selection import deepest_cells, variable_genes
 from scprint2.training.checkpoint import PretrainedModel
 
 Method = Literal["mean_queries_keys", "mean_attention"]
-MOST_PAIRS = (
-    2**24
-)  # pairs of genes, over cells and heads, whose attention is held at a time: 64 MiB, and as much for its softmax
+# Pairs of genes, over cells and heads, whose attention is held at a time: 64 MiB, and as much for its softmax.
+MOST_PAIRS = 2**24
 MOST_TOKENS = 2**14  # genes, over cells, that are in the model at a time: at width 256 and 8 layers less than 400 MB
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -87,10 +86,9 @@ def denoising_scores(prediction: AnnData) -> dict[str, Score]:
 def embedding_scores(prediction: AnnData) -> dict[str, Score]:
     """Score embeddings on the cells whose type is known; those that are not the first kind carry their kind behind a colon."""
     known = (prediction.obs["label"] != UNKNOWN).to_numpy()
-    groups: dict[str, Any] = {
+    groups = {
         "labels": prediction.obs["label"].astype(str).to_numpy()[known],
         "batches": prediction.obs["batch"].astype(str).to_numpy()[known],
-        "limit_seconds": METRIC_SECONDS,
     }
     before = np.asarray(prediction.obsm[BEFORE])[known] if BEFORE in prediction.obsm else None
     scores = score_embedding(np.asarray(prediction.obsm[EMBEDDING])[known], before=before, **groups)
