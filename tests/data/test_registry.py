@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from scprint2.config.overlay import read_scale
 from scprint2.data.registry import Dataset, read_organisms, read_registry, url_name
 
 ROOT = Path(__file__).parents[2]
@@ -128,13 +129,14 @@ def test_every_registry_of_this_project_is_valid_and_its_organisms_are_described
 
 def test_no_test_dataset_is_in_a_corpus_by_role_file_or_url():
     datasets = read_registry(ROOT / "config/pocket/datasets.tsv").values()
-    corpus = {source for dataset in datasets if "curated" in dataset.roles for source in (dataset.file, *dataset.url)}
-    tests = {
-        source for dataset in datasets if "curated" not in dataset.roles for source in (dataset.file, *dataset.url)
-    }
-    assert corpus
-    assert not corpus & tests
-    assert all(dataset.roles == ("curated",) for dataset in datasets if "curated" in dataset.roles)
+    corpora = set(read_scale(ROOT / "config", "pocket")["corpora"])
+    trained = [dataset for dataset in datasets if corpora & set(dataset.roles)]
+    tests = [dataset for dataset in datasets if not corpora & set(dataset.roles)]
+    used, tested = ({source for row in rows for source in (row.file, *row.url)} for rows in (trained, tests))
+    assert {corpus for dataset in trained for corpus in dataset.roles} == corpora, "no other role, and no empty corpus"
+    assert used
+    assert tested
+    assert not used & tested
 
 
 def test_the_real_corpus_spans_three_organisms_and_leaves_one_unseen():
