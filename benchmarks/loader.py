@@ -50,12 +50,14 @@ def open_corpus(adata: anndata.AnnData, folder: Path) -> Corpus:
     """Write the cells as a shard and put a corpus around it."""
     write_shard(adata, folder / "shard", gene_ids=list(adata.var_names), validation_share=0.02)
     shard = Shard.open(folder / "shard")
-    genes = pd.DataFrame({"organism": ORGANISM, "gene_id": adata.var_names})
+    names, place = adata.var_names, np.arange(adata.n_vars)
+    genes = pd.DataFrame({"organism": ORGANISM, "gene_id": names, "symbol": names, "family": names})
+    genes["location"], genes["is_tf"] = place, place % 15 == 0
     tables = [LabelTable(name, tuple(shard.terms[name]), (), (), {}) for name in CLASSES]
     return Corpus("simulated", (shard,), GeneVocabulary(genes), LabelVocabulary(tuple(tables)), 0.02, {})
 
 
-def make_loader(corpus: Corpus, *, neighbors: int) -> BatchLoader:
+def make_loader(corpus: Corpus, *, neighbors: int, device: str = "cpu") -> BatchLoader:
     """Return a loader whose every batch has the same number of neighbors."""
     config = {
         "corpus": "simulated",
@@ -70,7 +72,7 @@ def make_loader(corpus: Corpus, *, neighbors: int) -> BatchLoader:
         "neighbors": {"kind": "random", "most": neighbors} if neighbors else {"kind": "none"},
         "metacells": {"kind": "none"},
     }
-    loader = BatchLoader(corpus, DataConfig.model_validate(config), batch_size=BATCH, seed=0)
+    loader = BatchLoader(corpus, DataConfig.model_validate(config), batch_size=BATCH, seed=0, device=device)
     loader._number_of_neighbors = lambda step: neighbors
     return loader
 

@@ -21,6 +21,7 @@ from scprint2.model.outputs import CellOutput
 from scprint2.model.scprint2 import ScPrint2, ScPrint2Config, initialize
 from scprint2.randomness import seed_dropout, stream, stream_seed
 from scprint2.training.schedule import TrainingConfig
+from scprint2.training.step import Trainable
 from scprint2.views import ViewConfig
 
 LossConfig = Annotated[
@@ -62,7 +63,7 @@ class WarmsUp(Protocol):
         ...
 
 
-class TrainingModel(nn.Module):
+class TrainingModel(Trainable):
     """A model with the views and losses that it is trained by."""
 
     def __init__(self, experiment: Experiment, context: BuildContext, *, seed: int):

@@ -38,6 +38,18 @@ def test_time_between_a_step_and_the_next_start_is_not_counted():
     assert meter.seconds < 0.04
 
 
+def test_the_first_step_of_a_process_says_nothing_about_the_next_ones(monkeypatch):
+    clock = iter([0.0, 0.0, 100.0, 100.0, 103.0])  # the meter, then start and end of two steps
+    monkeypatch.setattr("scprint2.training.cost.time.monotonic", lambda: next(clock))
+    meter = CostMeter(torch.device("cpu"))
+    seconds = []
+    for _ in range(2):
+        meter.start()
+        meter.add_step(cells=1)
+        seconds.append(meter.step_seconds)
+    assert seconds == [0.0, 3.0]
+
+
 def test_an_untrained_model_has_no_speed():
     summary = CostMeter(CPU).summary(step=0, steps_per_epoch=100)
     assert summary["cells_per_second"] is None

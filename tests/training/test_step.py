@@ -7,8 +7,8 @@ from torch import nn
 from scprint2.data.batch import CellBatch
 from scprint2.model.trunk import Branch
 from scprint2.training.schedule import TrainingConfig
-from scprint2.training.step import Numerics, Trainer, choose_numerics, compile_model, undo_compilation
-from tests.helpers import make_batch, make_genes, make_labels, make_model
+from scprint2.training.step import Numerics, Trainable, Trainer, choose_numerics, compile_model, undo_compilation
+from tests.helpers import make_batch, make_experiment, make_genes, make_labels, make_model
 from tests.training import tiny
 
 CPU = Numerics(torch.device("cpu"), "fp32")
@@ -43,7 +43,7 @@ class Line(nn.Module):
         return counts @ self.weight + self.bias
 
 
-class LinearModel(nn.Module):
+class LinearModel(Trainable):
     """Least squares on the counts; runs out of memory above `fits` cells."""
 
     def __init__(self, *, fits=100, compares_cells=False):
@@ -126,6 +126,50 @@ def test_out_of_memory_halves_the_micro_batch_until_it_fits_and_says_so(batch):
     assert "6 cells now go through in 4 parts" in said[-1]
     ours.update(batch, step=1, learning_rate=0.1)
     assert len(said) == 2
+
+
+@pytest.mark.parametrize("variant", ["base", "xpressor", "softpick", "criss_cross", "v2_small"])
+def test_activations_that_are_computed_again_change_no_number(variant):
+    """Dropout included, which draws the same again."""
+    batch = make_batch(make_genes(), make_labels(), neighbors=make_experiment(variant).data.neighbors.most)
+    results = []
+    for recomputes in (False, True):
+        ours = Trainer(make_model(variant), TRAINING, numerics=CPU, seed=0, say=print)
+        ours.recomputes = recomputes
+        values = [ours.update(batch, step=step, learning_rate=0.01) for step in range(2)]
+        results.append([*values, *ours.model.model.state_dict().values()])
+    for one, other in zip(*results, strict=True):
+        assert torch.equal(one, other)
+
+
+def test_fewer_activations_are_kept_where_they_are_computed_again(batch):
+    kept = []
+    for recomputes in (False, True):
+        ours = Trainer(make_model(), TRAINING, numerics=CPU, seed=0, say=print)
+        ours.recomputes = recomputes
+        sizes = []
+        with torch.autograd.graph.saved_tensors_hooks(lambda part: sizes.append(part.nbytes) or part, lambda part: part):
+            ours.model(make_batch(make_genes(), make_labels()), step=0, seed=0)
+        kept.append(sum(sizes))
+    assert kept[1] < 0.6 * kept[0]
+
+
+def test_out_of_memory_computes_activations_again_before_it_splits_a_batch(monkeypatch):
+    said, fails = [], iter([True, True, False])
+    ours = Trainer(make_model(), TRAINING, numerics=CPU, seed=0, say=said.append)
+    accumulate, seen = ours._accumulate, []
+
+    def with_little_memory(batch, **keywords):
+        seen.append((ours.recomputes, ours.micro_batches))
+        if next(fails):
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return accumulate(batch, **keywords)
+
+    monkeypatch.setattr(ours, "_accumulate", with_little_memory)
+    ours.update(make_batch(make_genes(), make_labels()), step=0, learning_rate=0.1)
+    assert seen == [(False, 1), (True, 1), (True, 2)]
+    assert "computed again" in said[0]
+    assert "2 parts" in said[1]
 
 
 def test_out_of_memory_stops_when_cells_one_by_one_do_not_fit(batch):

@@ -90,6 +90,7 @@ def train(
     tree: Experiment | None = None,
     seed: int = 0,
     budget_seconds: float | None = None,
+    device: str = "cpu",
     **training,
 ) -> None:
     """Run a training in `folder`: `work` and `model` lie there. Without a tree it is that of `experiment`."""
@@ -106,7 +107,7 @@ def train(
         out=folder / "model",
         gene_embedding=embedding,
         budget_seconds=budget_seconds,
-        device="cpu",
+        device=device,
     )
 
 

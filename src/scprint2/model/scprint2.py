@@ -146,10 +146,12 @@ class ScPrint2(nn.Module):
         tokens, padding = self.cell_pooling.start(self.gene_tokens(batch), padding=batch.padding)
         tokens, padding = self.trunk.latents(tokens, padding)
         prior = self.trunk.prior(batch.genes, tokens=tokens.shape[1])
-        for block in cast(Iterable[Block], self.trunk.blocks):
+        blocks = list(cast(Iterable[Block], self.trunk.blocks))
+        for layer, block in enumerate(blocks):
+            if layer:  # the last block's output is not needed
+                tokens = blocks[layer - 1](tokens, padding, prior=prior)
             query, key = block.attention.queries_and_keys(block.norm_1(tokens))
             yield query[:, :, -genes:], key[:, :, -genes:]
-            tokens = block(tokens, padding, prior=prior)
 
 
 def requested_counts(

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from pydantic import Field
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from scprint2.config.node import Node
 from scprint2.model.attention import AttentionConfig
@@ -36,11 +37,15 @@ class TrunkConfig(Node):
 class Trunk(nn.Module):
     """Bidirectional transformer with a final layer norm.
 
+    `recomputes` makes each layer compute its activations again for the gradient instead of keeping them: the same numbers in much
+    less memory, for another forward pass (Chen et al. 2016).
+
     Source: "Trunk".
     """
 
     def __init__(self, config: TrunkConfig, dim: int, *, prior: NoPrior | Prior):
         super().__init__()
+        self.recomputes = False
         self.prior = prior
         self.latents = config.attention.build_latents(dim)
         self.blocks = nn.ModuleList(Block(config, dim, layer=layer) for layer in range(config.layers))
@@ -62,11 +67,24 @@ class Trunk(nn.Module):
         given = tokens.shape[1]
         tokens, padding = self.latents(tokens, padding)
         prior = self.prior(genes, tokens=tokens.shape[1])
-        for layer, block in enumerate(self.blocks):
-            if crossings:
-                tokens = crossings[layer](tokens)
-            tokens = block(tokens, padding, prior=prior)
+        for layer in range(len(self.blocks)):
+            run = partial(self._layer, layer, padding=padding, prior=prior, crossings=crossings)
+            keep = not (self.recomputes and torch.is_grad_enabled())
+            tokens = run(tokens) if keep else checkpoint(run, tokens, use_reentrant=False)
         return self.norm(tokens[:, -given:])
+
+    def _layer(
+        self,
+        layer: int,
+        tokens: Tensor,
+        *,
+        padding: Tensor | None,
+        prior: Tensor | None,
+        crossings: Sequence[Crossing],
+    ) -> Tensor:
+        if crossings:
+            tokens = crossings[layer](tokens)
+        return self.blocks[layer](tokens, padding, prior=prior)
 
     def over(self, genes: Int[Tensor, "cell gene"]) -> RunTrunk:
         """Return the trunk for tokens that end with these genes."""

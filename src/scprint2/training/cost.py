@@ -52,6 +52,7 @@ class CostMeter:
             "attention_kernel": kernel,
             "first_step": step,
         }
+        self._last_step, self._stepped = 0.0, False
         self._begin = self._mark = time.monotonic()
 
     @property
@@ -66,8 +67,8 @@ class CostMeter:
 
     @property
     def step_seconds(self) -> float:
-        """Mean seconds of a training step so far; 0 before the first."""
-        return self._sums["training_seconds"] / max(1, self._sums["training_steps"])
+        """Seconds of the last training step; 0 up to the first one of this process, in which the model may be compiled."""
+        return self._last_step
 
     def start(self) -> None:
         """Count from now."""
@@ -81,7 +82,10 @@ class CostMeter:
 
     def add_step(self, *, cells: int) -> None:
         """Count a training step."""
-        self._sums["training_seconds"] += self._lap()
+        lap = self._lap()
+        self._last_step = lap if self._stepped else 0.0
+        self._stepped = True
+        self._sums["training_seconds"] += lap
         self._sums["training_cells"] += cells
         self._sums["training_steps"] += 1
 

@@ -169,6 +169,7 @@ class Pretraining:
         self.interval: list[list[float]] = [list(row) for row in state.get("interval", [])]
         self.guard = FiniteGuard(**state.get("skipped", {}))
         self.trainer.micro_batches = int(state.get("micro_batches", 1))
+        self.trainer.recomputes = bool(state.get("recomputes", False))
         kernel = self.trainer.kernel.name
         self.meter = CostMeter(self.numerics.device, kernel=kernel, saved=state.get("cost"), step=self.step)
         self.saved: tuple[int, int] | None = None
@@ -315,6 +316,7 @@ class Pretraining:
             "interval": self.interval,
             "skipped": {"in_a_row": self.guard.in_a_row, "total": self.guard.total},
             "micro_batches": self.trainer.micro_batches,
+            "recomputes": self.trainer.recomputes,
             "cost": self.meter.state(step=self.step),
         }
         optimizer = optimizer_tensors(self.trainer.optimizer, self.model.model)
@@ -341,6 +343,7 @@ class Pretraining:
             "best_validation_loss": min(losses) if losses else None,
             "skipped_updates": self.guard.total,
             "micro_batches": self.trainer.micro_batches,
+            "recomputed_activations": self.trainer.recomputes,
             "parameters": {
                 "total": sum(weight.numel() for weight in self.model.model.parameters()),
                 "trained": sum(weight.numel() for weight in self.model.model.parameters() if weight.requires_grad),

@@ -20,23 +20,15 @@ RECOMPILATIONS = 64  # training and evaluation, with and without gradient, for e
 VALIDATION_SEED = stream_seed("validation")  # the same views of the validation cells in every training
 
 
-@runtime_checkable
-class Trainable(Protocol):
-    """What a training needs of a model: the weights under `model`, the losses, and a call that returns their sum and each."""
+class Trainable(nn.Module):
+    """What a training needs of a model: the network under `model`, the losses by name, and a call that returns their sum and each."""
 
-    @property
-    def model(self) -> nn.Module:
-        """The network."""
-        ...
+    model: nn.Module
+    losses: Mapping[str, "Loss"]
 
-    @property
-    def losses(self) -> Mapping[str, "Loss"]:
-        """The losses by name."""
-        ...
-
-    def __call__(self, batch: CellBatch, *, step: int, seed: int) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(self, batch: CellBatch, *, step: int, seed: int) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the weighted sum of the losses and each loss."""
-        ...
+        raise NotImplementedError
 
 
 @runtime_checkable
@@ -47,6 +39,13 @@ class Loss(Protocol):
     def compares_cells(self) -> bool:
         """Whether the loss of a cell depends on the other cells of its batch."""
         ...
+
+
+@runtime_checkable
+class Recomputes(Protocol):
+    """A part of a model that can compute its activations again for the gradient instead of keeping them."""
+
+    recomputes: bool
 
 
 @dataclass(frozen=True)
@@ -91,7 +90,7 @@ def choose_numerics(device: str, *, precision: str) -> Numerics:
 
 
 class Trainer:
-    """Updates the weights of a model; holds the optimizer, the kernel of attention and the size of a micro-batch.
+    """Updates the weights of a model; holds the optimizer, the kernel of attention and what was done to fit into memory.
 
     Parameters
     ----------
@@ -118,10 +117,21 @@ class Trainer:
             weight_decay=optimizer.weight_decay,
             fused=True,  # on the CPU, too: only the fused one can skip an update by a flag on the device
         )
+        self._recomputing = [part for part in model.model.modules() if isinstance(part, Recomputes)]
         self.kernel = place_kernel(model.model, device=numerics.device, precision=numerics.precision)
         self._compiled = numerics.device.type == "cuda"
         if self._compiled:
             compile_model(model.model)
+
+    @property
+    def recomputes(self) -> bool:
+        """Whether activations are computed again for the gradient; the numbers are the same, the memory and the speed less."""
+        return any(part.recomputes for part in self._recomputing)
+
+    @recomputes.setter
+    def recomputes(self, value: bool) -> None:
+        for part in self._recomputing:
+            part.recomputes = value
 
     @property
     def terms(self) -> tuple[str, ...]:
@@ -162,7 +172,11 @@ class Trainer:
                 self._run_eagerly(error)
                 continue
             finally_free(self.optimizer)
-            self._halve(len(batch), message=message)
+            if backward and self._recomputing and not self.recomputes:
+                self.recomputes = True
+                self._say("out of memory: activations are now computed again for the gradient, which changes no number")
+            else:
+                self._halve(len(batch), message=message)
 
     def _accumulate(self, batch: CellBatch, *, step: int, seed: int, backward: bool) -> Float[Tensor, " value"]:
         """Losses are means over cells, so a micro-batch counts by its share of the cells."""

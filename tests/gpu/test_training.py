@@ -1,0 +1,80 @@
+"""On a GPU: the loop, its memory and its cost."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from scprint2.training.step import Numerics, Trainer
+from scprint2.training.work import Unfinished
+from tests.helpers import make_batch, make_experiment, make_genes, make_labels, make_model
+from tests.training import tiny
+
+if not torch.cuda.is_available():
+    pytest.skip("needs a CUDA GPU", allow_module_level=True)
+
+GPU = torch.device("cuda")
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory):
+    return tiny.make_corpus(tmp_path_factory.mktemp("corpus"))
+
+
+@pytest.fixture
+def eager(monkeypatch):
+    monkeypatch.setattr("scprint2.training.step.compile_model", lambda model: None)
+
+
+@pytest.fixture
+def little_memory():
+    """Let torch have no more than what is in use and 200 MB."""
+    torch.cuda.empty_cache()
+    total = torch.cuda.get_device_properties(GPU).total_memory
+    torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + 200e6) / total)
+    yield
+    torch.cuda.set_per_process_memory_fraction(1.0)
+    torch.cuda.empty_cache()
+
+
+def test_a_training_runs_to_its_end_and_knows_the_gpu(manifest, tmp_path, capfd):
+    tiny.train(manifest, tmp_path, device="cuda")
+    assert "torch.compile does not work" not in "".join(capfd.readouterr())
+    cost = json.loads((tmp_path / "model" / "cost.json").read_text())
+    assert cost["device"] == torch.cuda.get_device_name()
+    assert cost["gpu_seconds"] > 0
+    assert cost["peak_gpu_memory_bytes"] > 0
+    weights = load_file(tmp_path / "model" / "model.safetensors")
+    assert all(torch.isfinite(weight).all() for weight in weights.values())
+
+
+def test_a_training_that_was_stopped_ends_where_the_undisturbed_one_does(manifest, tmp_path, eager, monkeypatch):
+    tiny.train(manifest, tmp_path / "whole", device="cuda")
+    starts = 0
+    for _ in range(20):
+        starts += 1
+        try:
+            tiny.train(manifest, tmp_path / "parts", device="cuda", budget_seconds=1.0)
+            break
+        except Unfinished:
+            continue
+    assert (tmp_path / "parts" / "model").is_dir()
+    whole, parts = (tiny.losses(tmp_path / name) for name in ("whole", "parts"))
+    assert whole.keys() == parts.keys()
+    last = max(whole)
+    np.testing.assert_allclose(float(parts[last][0]), float(whole[last][0]), rtol=0.02)
+
+
+def test_a_batch_that_does_not_fit_goes_through_in_parts(little_memory, eager):
+    said, experiment = [], make_experiment("base")
+    trainer = Trainer(
+        make_model("base").to(GPU), experiment.training, numerics=Numerics(GPU, "fp32"), seed=0, say=said.append
+    )
+    batch = make_batch(make_genes(human=2000), make_labels(), cells=64, context=2000).to(GPU)
+    batch = type(batch)(**{**vars(batch), "genes": batch.genes % 60})
+    values = trainer.update(batch, step=0, learning_rate=1e-3)
+    assert torch.isfinite(values).all()
+    assert trainer.micro_batches > 1
+    assert "out of memory" in said[0]
