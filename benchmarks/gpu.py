@@ -1,5 +1,6 @@
-"""What the targets for a GPU rest on, measured on one: kernels of attention, plain and compiled steps, a loop fed from the disk,
-batches made on the device, and embedding. It needs a CUDA GPU; `training_step` and `networks` have their own parts for one.
+"""What the targets for a GPU rest on: kernels of attention, a plain step, a loop fed from the disk, batches, and embedding.
+
+It needs a CUDA GPU. The compiled step and networks are measured by `training_step` and `networks`, which have a part for GPUs.
 """
 
 import json

@@ -21,7 +21,7 @@ PACKAGE = (
 FAMILIES = {
     "scprint2": PACKAGE,
     "proteins": PACKAGE,  # and transformers, which proteins.post-deploy.sh installs
-    "notebooks": [*PACKAGE, "ipykernel", "magic-impute", "nbconvert", "papermill"],
+    "notebooks": [*PACKAGE, "harmonypy", "ipykernel", "magic-impute", "nbconvert", "papermill"],
 }
 
 

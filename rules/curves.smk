@@ -5,6 +5,7 @@ rule draw_score_curves:
     input:
         models=followed_models,
         scores=followed_scores,
+        controls="results/{scale}/controls.tsv",
         notebook="workflow/notebooks/score_curves.ipynb",
         runner="workflow/scripts/run_notebook.py",
     output:
@@ -32,4 +33,5 @@ rule draw_score_curves:
     shell:
         "python {input.runner} {input.notebook} --log {log.notebook} --out {output.notebook}"
         " --files models {input.models} --files scores {input.scores}"
-        " --parameters columns={params.columns:q} figures={params.figures} scale={wildcards.scale} > {log.text} 2>&1"
+        " --parameters columns={params.columns:q} controls={input.controls} figures={params.figures}"
+        " scale={wildcards.scale} > {log.text} 2>&1"

@@ -3,14 +3,47 @@
 FIGURES = ["heat_map", "learning_curves", "score_curves", "pareto"]
 
 
+def further_figures():
+    """The figures beside Table 1 that this run can draw."""
+    swept = any(row in VARIANTS for row in CONTEXT_SWEEP["variants"])
+    found = ["context_sweep"] if swept and ROLES[CONTEXT_SWEEP["role"]] else []
+    if any(job.task == "networks" for job in JOBS):
+        found += ["networks", "truth_overlap"]
+    return found
+
+
 def site_figures(wildcards):
     """Every figure in every form."""
     return expand(
         "results/{scale}/figures/{figure}.{form}",
         scale=wildcards.scale,
-        figure=FIGURES,
+        figure=[*FIGURES, *further_figures()],
         form=["png", "pdf", "csv"],
     )
+
+
+def site_studies(wildcards):
+    """The studies of the report: title, score folders and notebooks of one seed of each of its rows that are run."""
+    found = []
+    for name, study in STUDIES.items():
+        rows = [row for row in study.report if row in VARIANTS]
+        if rows and STUDY_JOBS[name]:
+            scores = f"results/{wildcards.scale}/studies/{name}/{{}}/seed_0/scores"
+            notebooks = f"studies/{name}/{{}}/seed_0.html"
+            found.append(
+                {
+                    "title": study.title,
+                    "metrics": list(study.shows),
+                    "scores": [scores.format(row) for row in rows],
+                    "notebooks": [notebooks.format(row) for row in rows],
+                }
+            )
+    return found
+
+
+def site_study_scores(wildcards):
+    """The score folders of these studies."""
+    return [path for study in site_studies(wildcards) for path in study["scores"]]
 
 
 def site_notebooks(wildcards):
@@ -22,6 +55,9 @@ def site_notebooks(wildcards):
         for name in notebook_names(row)
     ]
     pages += [f"figures/{name}.html" for name in FIGURES]
+    if "context_sweep" in further_figures():
+        pages.append("figures/context_sweep.html")
+    pages += [page for study in site_studies(wildcards) for page in study["notebooks"]]
     return [f"reports/{wildcards.scale}/{page}" for page in pages]
 
 

@@ -132,6 +132,19 @@ def test_a_row_is_charged_its_training_and_the_predictions_of_the_columns_task()
     assert texts == {"base", "other", "pca"}
 
 
+def test_of_names_that_would_lie_on_each_other_the_best_is_written():
+    costs = pd.DataFrame(
+        [job(name, PREDICTION, task="embed", seconds=seconds) for name, seconds in (("base", 1.1), ("pca", 1.0))]
+    )
+    close = table().query("variant in ['base', 'pca']").assign(scib_lung=[50.0, 49.9])
+    far = pd.DataFrame([job("other", PREDICTION, task="embed", seconds=90.0)])
+    rows = pd.concat([close, table().query("variant == 'other'")])
+    drawn = lay_out_pareto(rows, pd.concat([costs, far]), {"scib_lung": "embed"})
+    assert drawn["front"].all()
+    texts = {text.get_text() for text in plot_pareto(drawn, scale="mini", devices="cpu A").axes[0].texts}
+    assert texts == {"base", "other"}
+
+
 def test_tasks_of_columns_are_found_in_the_long_table():
     lines = [("denoise", "denoise"), ("scib_lung scib_pancreas", "embed"), ("", "embed"), ("gpu_min_per_epoch", "cost")]
     assert find_tasks(pd.DataFrame(lines, columns=["column", "task"])) == {

@@ -66,6 +66,8 @@ class WarmsUp(Protocol):
 class TrainingModel(Trainable):
     """A model with the views and losses that it is trained by."""
 
+    model: ScPrint2
+
     def __init__(self, experiment: Experiment, context: BuildContext, *, seed: int):
         super().__init__()
         self.model = ScPrint2(experiment.model, context)

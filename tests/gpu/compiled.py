@@ -10,10 +10,8 @@ from unittest.mock import patch
 
 import torch
 
-from scprint2.training.step import Trainer, choose_numerics
+from scprint2.training.step import Trainer, choose_numerics, compile_model
 from tests.helpers import make_batch, make_experiment, make_genes, make_labels, make_model
-
-COMPILE = "scprint2.training.step.compile_model"
 
 
 def compare(variant: str) -> dict:
@@ -23,13 +21,11 @@ def compare(variant: str) -> dict:
     batch, results, said = experiment.data.genes.pad(batch).to(numerics.device), [], []
     for compiled in (False, True):
         model = make_model(variant).to(numerics.device)
-        with patch(COMPILE, lambda model: None):
+        with patch("scprint2.training.step.compile_model", lambda model: None):
             trainer = Trainer(model, experiment.training, numerics=numerics, seed=0, say=said.append)
         if compiled:
-            from scprint2.training.step import compile_model
-
             compile_model(model.model)
-            trainer._compiled = True
+            trainer._compiled = True  # a compiler that fails makes it fall back, and say so
         losses = [trainer.evaluate(batch, index=0)]
         model.model.train = lambda mode=True, model=model: model.model  # stays in evaluation
         losses.append(trainer.update(batch, step=0, learning_rate=1e-3)[:-1])
@@ -54,4 +50,4 @@ def train(variant: str) -> dict:
 
 
 if __name__ == "__main__":
-    print(json.dumps({variant: compare(variant) | train(variant) for variant in sys.argv[1:]}))
+    json.dump({variant: compare(variant) | train(variant) for variant in sys.argv[1:]}, sys.stdout)

@@ -5,7 +5,7 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from scprint2.plots.controls import BAND, Band, draw_band, make_band
-from scprint2.tasks.controls import gather_controls, read_bands, write_controls
+from scprint2.tasks.controls import gather_controls, read_bands, read_column_bands, write_controls
 from scprint2.tasks.scores import ScoreRow, write_scores
 
 CONTROLS = {"random_embedding": "random", "negative_control": "untrained"}
@@ -56,3 +56,22 @@ def test_controls_are_gathered_from_score_files_and_failed_ones_left_out(tmp_pat
     assert read_bands("") == {}
     assert gather_controls([], CONTROLS).empty
     assert np.isfinite(pd.read_csv(tmp_path / "controls.tsv", sep="\t")["value"]).all()
+
+
+def test_the_band_of_a_column_is_over_the_means_of_its_datasets(tmp_path):
+    lines = [
+        ("random", "random_profiles", 0, "denoise", "deep", "spearman_gain", -4.0),
+        ("random", "random_profiles", 0, "denoise", "smart", "spearman_gain", -2.0),
+        ("untrained", "negative_control", 0, "denoise", "deep", "spearman_gain", -9.0),
+        ("untrained", "negative_control", 0, "denoise", "smart", "spearman_gain", -1.0),
+        ("untrained", "negative_control", 1, "denoise", "deep", "spearman_gain", 50.0),
+        ("random", "random_profiles", 0, "denoise", "deep", "spearman_noisy", 70.0),
+    ]
+    columns = ["control", "variant", "seed", "task", "dataset", "metric", "value"]
+    write_controls(tmp_path / "controls.tsv", pd.DataFrame(lines, columns=pd.Index(columns)))
+    sources = {
+        "denoise": {"task": "denoise", "datasets": ["deep", "smart"], "metric": "spearman_gain"},
+        "ct_lung": {"task": "annotate", "datasets": ["lung"], "metric": "accuracy"},
+    }
+    bands = read_column_bands(tmp_path / "controls.tsv", sources)
+    assert bands == {"denoise": Band(-5.0, -3.0, ("random", "untrained"))}  # seed 1 has no score on the second dataset

@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 
 from scprint2.files import write_json
+from scprint2.plots.controls import Band
 from scprint2.plots.score_curves import plot_score_curves, read_score_curves
 
 COLUMNS = {
@@ -50,6 +51,12 @@ def test_lines_join_the_lengths_of_a_seed_against_steps_and_seconds(drawn):
     assert [list(line.get_xdata()) for line in steps.lines] == [[200, 600], [600], [300]]
     assert [list(line.get_xdata()) for line in seconds.lines] == [[8, 24], [24], [12]]
     assert steps.lines[0].get_color() == "#000000"
+
+
+def test_the_controls_of_a_column_lie_behind_both_of_its_panels(drawn):
+    figure = plot_score_curves(drawn, COLUMNS, scale="mini", bands={"denoise": Band(1.0, 3.0, ("random",))})
+    assert [len(axis.patches) for axis in figure.axes] == [1, 1, 0, 0]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["base", "denoising", "controls (random)"]
 
 
 def test_without_any_score_nothing_is_drawn():

@@ -14,8 +14,10 @@ from scprint2.files import write_json, write_text
 from scprint2.notebook_page import render_notebook
 from scprint2.pages import Page
 from scprint2.plots.files import write_figure
+from scprint2.site.beyond import StudyScores
 from scprint2.site.build import Sources, build_site
 from scprint2.table import COST_KEYS, SCORE_KEYS, build_table1
+from scprint2.tasks.scores import ScoreRow, write_scores
 from tests.helpers import CONFIG, ROOT
 
 FAILED = "vae"  # a row one of whose cells could not be computed
@@ -115,6 +117,30 @@ def write_notebook(path: Path) -> None:
     nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
 
 
+def make_study(folder: Path) -> StudyScores:
+    """A row's scores of one dataset: two kinds of embedding, a donor's, another metric, and one that failed."""
+    scores = folder / "studies/embedding_kinds/base/seed_0/scores"
+    place = {"scale": "mini", "variant": "base", "seed": 0, "task": "embed", "dataset": "sim_lung"}
+    values = {
+        "scib_total": 0.6,
+        "scib_total:mean": 0.7,
+        "scib_total:donor=a": 0.5,
+        "ilisi": 0.1,
+        "scib_total:free": None,
+    }
+    rows = [
+        ScoreRow(
+            **place, metric=metric, value=value, status="failed" if value is None else "ok",
+            reason="too few cells" if value is None else "", seconds=0.1, version="", versions="",
+        )
+        for metric, value in values.items()
+    ]  # fmt: skip
+    write_scores(scores / "embed" / "sim_lung.tsv", rows)
+    return StudyScores(
+        "scIB of each embedding", ("scib_total",), (scores,), ("studies/embedding_kinds/base/seed_0.html",)
+    )
+
+
 @pytest.fixture(scope="session")
 def sources(tmp_path_factory) -> Sources:
     folder = tmp_path_factory.mktemp("made")
@@ -130,7 +156,7 @@ def sources(tmp_path_factory) -> Sources:
     )
     table = build_table1(make_scores(rows, columns), rows, columns=columns, costs=costs)
     write_costs(make_costs(rows), folder / "costs.csv")
-    for name in ("heat_map", "learning_curves", "score_curves", "pareto"):
+    for name in ("heat_map", "learning_curves", "score_curves", "pareto", "networks"):
         figure, axes = plt.subplots(figsize=(8, 4))
         axes.plot([0, 1])
         drawn = {"variant": ["vae"], "name": ["VAE"], "reference": ["base"], "column": ["denoise"], "seeds": [1]}
@@ -138,6 +164,7 @@ def sources(tmp_path_factory) -> Sources:
         write_figure(figure, pd.DataFrame(drawn), folder, name)
         plt.close(figure)
     places = ["base/seed_0/gymnasium", "base/seed_1/gymnasium", "pca/seed_0/embed", "figures/heat_map"]
+    places.append("studies/embedding_kinds/base/seed_0")
     for place in places:
         (folder / place).parent.mkdir(parents=True, exist_ok=True)
         write_notebook(folder / f"{place}.ipynb")
@@ -156,6 +183,8 @@ def sources(tmp_path_factory) -> Sources:
         changes={"vae": {"model.compressor.kind": ["none", "vae"]}},
         costs=folder / "costs.csv",
         figures=folder,
+        further=["networks"],
+        studies=[make_study(folder)],
         reports=folder,
         notebooks=[f"{place}.html" for place in places],
         data_pages=["datasets/sim_lung.html", "corpora/curated.html"],

@@ -4,9 +4,11 @@ import re
 from dataclasses import replace
 from html import unescape
 
+import numpy as np
 import pytest
 
 from scprint2.pages import Link, Page
+from scprint2.site.beyond import lay_out_study
 from scprint2.site.build import build_site
 from scprint2.site.frame import PAGES, navigation, put_page
 from scprint2.site.rows import Notebooks
@@ -35,7 +37,7 @@ def test_a_link_that_leads_nowhere_is_found(tmp_path):
 
 def test_every_page_has_the_way_to_all_others(site):
     pages = list(site.rglob("*.html"))
-    assert len(pages) == len(PAGES) + len(make_rows()) + 4 + 2
+    assert len(pages) == len(PAGES) + len(make_rows()) + 5 + 2
     for path in pages:
         up = "../" * (len(path.relative_to(site).parts) - 1)
         assert {f"{up}{page}" for page in PAGES} <= set(read_page(path).addresses)
@@ -59,6 +61,21 @@ def test_a_cell_that_failed_says_why_on_the_page_of_its_row(site):
 def test_a_row_says_what_it_changes(site):
     assert "model.compressor.kind none vae" in text_of(site / "rows/vae.html")
     assert "Nothing: it is what other rows are held against" in text_of(site / "rows/base.html")
+
+
+def test_a_study_stands_beside_the_scores_with_the_settings_of_table_1(site, sources):
+    (study,) = sources.studies
+    lines = lay_out_study(study.read(), sources.table.long, metrics=study.metrics).set_index("score")
+    assert lines.index.tolist() == ["scib_total", "scib_total:mean", "scib_total:free"]  # no donor, no other metric
+    usual = sources.table.long.query(
+        "variant == 'base' and seed == 0 and dataset == 'sim_lung' and metric == 'scib_total'"
+    )
+    assert lines.loc["scib_total", "with Table 1's settings"] == usual["value"].item()
+    assert lines["here"].tolist() == pytest.approx([0.6, 0.7, np.nan], nan_ok=True)
+    shown = text_of(site / "beyond.html")
+    assert "scIB of each embedding" in shown
+    assert "All rows against each known network" in shown
+    assert "Accuracy over genes in context" not in shown  # this run has no such figure
 
 
 def test_the_data_page_has_checksum_licence_and_leaks(site):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from scprint2.site.beyond import StudyScores
 from scprint2.site.build import Sources, build_site
 from scprint2.table import build_table1, read_costs
 from scprint2.tasks.scores import read_scores
@@ -26,6 +27,13 @@ sources = Sources(
     changes=params.changes,
     costs=Path(files.costs),
     figures=Path(files.figures[0]).parent,
+    further=params.further,
+    studies=[
+        StudyScores(
+            study["title"], tuple(study["metrics"]), tuple(map(Path, study["scores"])), tuple(study["notebooks"])
+        )
+        for study in params.studies
+    ],
     reports=reports,
     notebooks=[str(Path(path).relative_to(reports)) for path in files.notebooks],
     data_pages=sorted({str(path.relative_to(reports)) for path in written}),

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from scprint2.config.overlay import fill, read_scale, read_yaml
 from scprint2.config.tasks import Job
 
-KEYS = {"title", "task", "roles", "settings", "baselines"}
+KEYS = {"title", "task", "roles", "settings", "baselines", "report", "shows"}
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,8 @@ class Study:
         What differs from the settings of the task and the role.
     baselines
         Whether the baselines of the task are run too.
+    report, shows
+        Rows that the report shows, those of them that are run, and which metrics of them.
     """
 
     title: str
@@ -30,6 +32,8 @@ class Study:
     roles: tuple[str, ...]
     settings: Mapping[str, Any]
     baselines: Literal["all", "none"]
+    report: tuple[str, ...]
+    shows: tuple[str, ...]
 
 
 def read_studies(config: Path, *, scale: str, tasks: Mapping[str, Any]) -> dict[str, Study]:
@@ -59,7 +63,7 @@ def _study(entry: Mapping[str, Any], *, tasks: Mapping[str, Any], where: str) ->
         raise ValueError(f"{where}: task {entry['task']!r} has no settings {unknown}; known: {sorted(known)}")
     if entry["baselines"] not in ("all", "none"):
         raise ValueError(f"{where}: baselines is {entry['baselines']!r}; allowed: all, none")
-    return Study(**{**entry, "roles": tuple(entry["roles"])})
+    return Study(**{**entry, **{name: tuple(entry[name]) for name in ("roles", "report", "shows")}})
 
 
 def list_study_jobs(

@@ -5,9 +5,9 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Num
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from scprint2.plots.controls import Band, draw_band
+from scprint2.plots.ticks import label_decades
 
 NOISY, DENOISED = "#999999", "#4477aa"
 BINS = 6
@@ -41,10 +41,8 @@ def gain_by_depth(
     for values, color, name in ((noisy, NOISY, "noisy"), (denoised, DENOISED, "denoised")):
         left.scatter(depth, values, s=7, color=color, alpha=0.45, linewidths=0, rasterized=True)
         left.plot(*_medians(depth, values), color=color, marker="o", linewidth=2, label=name)
-    left.set(xscale="log", xlabel="counts left after the noise", ylabel="Spearman with the full counts")
-    left.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    left.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-    left.xaxis.set_minor_formatter(NullFormatter())
+    left.set(xlabel="counts left after the noise", ylabel="Spearman with the full counts", xscale="log")
+    label_decades(left)
     left.legend(frameon=False, fontsize=8)
     gain = 100 * (denoised - noisy)
     right.axhline(0, color="0.5", linewidth=1)

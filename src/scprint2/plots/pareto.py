@@ -1,6 +1,7 @@
 """Scores against costs: a panel per column of Table 1, with the rows that nothing cheaper beats."""
 
 from collections.abc import Mapping
+from math import log
 from textwrap import wrap
 
 import numpy as np
@@ -9,9 +10,9 @@ from jaxtyping import Bool, Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from scprint2.costs import PREDICTION, TRAINING
+from scprint2.plots.ticks import label_decades
 from scprint2.table_cells import BASE, BASELINE, COST
 from scprint2.table_page import name_columns
 
@@ -26,6 +27,7 @@ KINDS: Mapping[str, dict] = {  # kind -> how its points look, safe for the color
 FRONT = "#E69F00"
 WIDTH, PANEL, ACROSS = 8.27, 2.25, 3  # A4; height of a panel, inches; panels in a row
 LETTERS = 26  # of a name in a panel
+NAME_WIDTH, NAME_HEIGHT = 0.5, 0.13  # what a name takes of a panel's width and height
 
 
 def find_tasks(long: pd.DataFrame) -> dict[str, str]:
@@ -122,9 +124,6 @@ def _draw_panel(axis: Axes, part: pd.DataFrame, *, title: str) -> None:
     axis.tick_params(which="minor", length=1)
     axis.spines[["top", "right"]].set_visible(False)
     axis.set_xscale("log")
-    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axis.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    axis.xaxis.set_minor_formatter(NullFormatter())
     front = part.loc[part["front"]].sort_values("seconds")
     right = part["seconds"].max() * 1.6
     axis.step([*front["seconds"], right], [*front["score"], front["score"].iloc[-1]], where="post", color=FRONT, lw=1.4)
@@ -136,8 +135,21 @@ def _draw_panel(axis: Axes, part: pd.DataFrame, *, title: str) -> None:
     span = part["score"].max() - part["score"].min()
     axis.margins(x=0.08, y=0.2)
     axis.set_xlim(part["seconds"].min() / 1.8, right)
-    for _, row in front.iterrows():
-        _name_point(axis, row, span=span)
+    label_decades(axis)
+    _name_front(axis, front, span=span)
+
+
+def _name_front(axis: Axes, front: pd.DataFrame, *, span: float) -> None:
+    """Name the rows of the front, the best first; one whose name would lie on another's stays without."""
+    low, high = map(log, axis.get_xlim())
+    bottom, top = axis.get_ylim()
+    named: list[tuple[float, float]] = []
+    for _, row in front.sort_values("score", ascending=False).iterrows():
+        across = (log(float(row["seconds"])) - low) / (high - low)
+        up = (float(row["score"]) - bottom) / (top - bottom)
+        if all(abs(across - other) > NAME_WIDTH or abs(up - height) > NAME_HEIGHT for other, height in named):
+            named.append((across, up))
+            _name_point(axis, row, span=span)
 
 
 def _name_point(axis: Axes, row: pd.Series, *, span: float) -> None:

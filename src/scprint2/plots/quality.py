@@ -8,7 +8,8 @@ import pandas as pd
 from jaxtyping import Float, Int, Shaped
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+from scprint2.plots.ticks import label_decades
 
 READ, KEPT, DROPPED = "0.75", "#2a78b5", "#c2571a"
 BINS = 60
@@ -90,12 +91,7 @@ def _finish(axis: Axes, name: str, *, log: bool) -> None:
     axis.set(xlabel=name, ylabel="cells")
     axis.spines[["top", "right"]].set_visible(False)
     if log:
-        axis.set_xscale("log")
-        low, high = axis.get_xlim()
-        subs = (1, 3) if high < 1000 * low else (1,)  # more labels would overlap
-        axis.xaxis.set_major_locator(LogLocator(subs=subs))
-        axis.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-        axis.xaxis.set_minor_formatter(NullFormatter())
+        label_decades(axis)
         axis.tick_params(axis="x", labelsize=8)
 
 

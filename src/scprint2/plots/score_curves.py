@@ -6,11 +6,14 @@ from statistics import mean
 from typing import Any
 
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from scprint2.files import read_json
+from scprint2.plots.controls import BAND, EDGE, Band, draw_band
 from scprint2.plots.learning_curves import BASE_COLOR, PALETTE
 from scprint2.table_cells import BASE
 from scprint2.table_page import name_columns
@@ -52,11 +55,15 @@ def read_score_curves(
     return frame.sort_values(["column", "variant", "seed", "steps"], kind="stable", ignore_index=True)
 
 
-def plot_score_curves(drawn: pd.DataFrame, columns: Iterable[str], *, scale: str) -> Figure:
+def plot_score_curves(
+    drawn: pd.DataFrame, columns: Iterable[str], *, scale: str, bands: Mapping[str, Band] | None = None
+) -> Figure:
     """Draw what `read_score_curves` read: for each column, on the left against steps, on the right against seconds.
 
-    A line joins the lengths of one seed; a point alone is a seed that was trained to the end only.
+    A line joins the lengths of one seed; a point alone is a seed that was trained to the end only. `bands` has the controls of
+    each column, which lie behind.
     """
+    bands = bands or {}
     names = [column for column in columns if (drawn["column"] == column).any()]
     if not names:
         raise ValueError("no training has a score in any column of Table 1: there is nothing to draw")
@@ -77,14 +84,21 @@ def plot_score_curves(drawn: pd.DataFrame, columns: Iterable[str], *, scale: str
         for place, (axis_name, label) in enumerate(AXES.items()):
             axis = first = figure.add_subplot(pair[0, place], sharey=first)
             _draw_panel(axis, part, x=axis_name, styles=styles)
+            draw_band(axis, bands.get(column))
             axis.tick_params(labelleft=place == 0)
             if number + ACROSS >= len(names):
                 axis.set_xlabel(label, fontsize=6)
             if place == 0:
                 axis.set_title(titles[column], fontsize=7, loc="left", fontweight="bold")
-    handles = [Line2D([], [], color=color, marker="o", markersize=3, linewidth=1.1) for color in styles.values()]
+    handles: list[Artist] = [
+        Line2D([], [], color=color, marker="o", markersize=3, linewidth=1.1) for color in styles.values()
+    ]
+    labels = list(styles)
+    if bands:
+        handles.append(Patch(facecolor=BAND, edgecolor=EDGE, linewidth=0.6))
+        labels.append(max((band.label for band in bands.values()), key=len))
     place = (0.3 / WIDTH - 0.008, 1 - 0.46 / height)
-    figure.legend(handles, list(styles), loc="upper left", bbox_to_anchor=place, fontsize=6.5, frameon=False, ncols=6)
+    figure.legend(handles, labels, loc="upper left", bbox_to_anchor=place, fontsize=6.5, frameon=False, ncols=6)
     return figure
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 
 from scprint2.costs import read_costs, sum_costs
 from scprint2.pages import Link, Page
+from scprint2.site.beyond import FIGURES, StudyScores, lay_out_study
 from scprint2.site.controls import make_controls_page
 from scprint2.site.frame import PAGES, put_page
 from scprint2.site.ledger import FOLDER as DATA
@@ -27,6 +28,7 @@ MEANINGS: Mapping[str, str] = {
     "effects.html": "what every row changes against its reference, as a heat map",
     "curves.html": "losses of every training, and the scores of some rows along their training",
     "controls.html": "what an untrained model, chance and simple methods reach",
+    "beyond.html": "genes in context, each known network, tasks asked again with other settings",
     "paper.html": "the direction of every effect beside the paper's Table 1",
     "claims.html": "what the paper states, and what this run has in its place",
     "data.html": "datasets with checksums and licences, corpora, and what they share with test sets",
@@ -46,6 +48,10 @@ class Sources:
         Variant to the settings in which it differs from its reference.
     figures
         Folder of `heat_map.png` and the others, each with `.pdf` and `.csv`.
+    further
+        Names of those that are no part of Table 1, of `beyond.FIGURES`.
+    studies
+        Tasks that were asked again with other settings.
     notebooks, data_pages
         Pages by their place under `reports`, the folder that holds them.
     comparison, claims, metrics
@@ -60,6 +66,8 @@ class Sources:
     changes: Mapping[str, Mapping[str, Any]]
     costs: Path
     figures: Path
+    further: Sequence[str]
+    studies: Sequence[StudyScores]
     reports: Path
     notebooks: Sequence[str]
     data_pages: Sequence[str]
@@ -85,6 +93,7 @@ def build_site(sources: Sources, target: Path) -> None:
             "effects.html": _effects,
             "curves.html": _curves,
             "controls.html": lambda sources, site: make_controls_page(sources.table).render(),
+            "beyond.html": _beyond,
             "paper.html": lambda sources, site: sources.comparison.read_text(),
             "claims.html": lambda sources, site: sources.claims.read_text(),
             "data.html": _data,
@@ -197,6 +206,21 @@ def _curves(sources: Sources, site: Path) -> str:
     _add_figure(page, sources, site, name="score_curves", alternative="scores against steps and seconds of training")
     page.heading("Losses", anchor="losses")
     _add_figure(page, sources, site, name="learning_curves", alternative="validation losses of every training")
+    return page.render()
+
+
+def _beyond(sources: Sources, site: Path) -> str:
+    page = Page("Beside Table 1", "what the tasks tell when they are asked otherwise")
+    for name, (heading, alternative) in FIGURES.items():
+        if name in sources.further:
+            page.heading(heading, anchor=name)
+            _add_figure(page, sources, site, name=name, alternative=alternative)
+    for study in sources.studies:
+        page.heading(study.title)
+        page.table(lay_out_study(study.read(), sources.table.long, metrics=study.metrics), name=study.title)
+        page.links("Notebooks:", [Link(place, f"{NOTEBOOKS}/{place}") for place in study.notebooks])
+    if not sources.further and not sources.studies:
+        page.text("This run has nothing of the kind.")
     return page.render()
 
 

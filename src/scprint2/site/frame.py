@@ -15,6 +15,7 @@ PAGES: Mapping[str, str] = {
     "effects.html": "Effects",
     "curves.html": "Curves",
     "controls.html": "Controls",
+    "beyond.html": "Beside Table 1",
     "paper.html": "Beside the paper",
     "claims.html": "Claims",
     "data.html": "Data",

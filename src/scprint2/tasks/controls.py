@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -42,3 +43,22 @@ def read_bands(path: str | Path) -> Bands:
         key = (line["task"], line["dataset"], line["metric"])
         values.setdefault(key, []).append((line["control"], float(line["value"])))
     return {key: band for key, pairs in values.items() if (band := make_band(pairs))}
+
+
+def read_column_bands(path: str | Path, columns: Mapping[str, Mapping[str, Any]]) -> dict[str, Band]:
+    """Read the band of each column of Table 1, over the means of every control and seed over the column's datasets.
+
+    Parameters
+    ----------
+    columns
+        Column to `task, datasets, metric`. A control without a score on one of the datasets is left out.
+    """
+    frame, bands = pd.read_csv(path, sep="\t", keep_default_na=False), {}
+    for column, source in columns.items():
+        of_column = (frame["task"] == source["task"]) & (frame["metric"] == source["metric"])
+        own = frame.loc[of_column & frame["dataset"].isin(source["datasets"])]
+        means = own.groupby(["control", "variant", "seed"])["value"].agg(["mean", "size"]).reset_index()
+        whole = means.loc[means["size"] == len(source["datasets"])]
+        if band := make_band(zip(whole["control"], whole["mean"], strict=True)):
+            bands[column] = band
+    return bands

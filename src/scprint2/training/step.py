@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -21,7 +21,7 @@ VALIDATION_SEED = stream_seed("validation")  # the same views of the validation 
 
 
 class Trainable(nn.Module):
-    """What a training needs of a model: the network under `model`, the losses by name, and a call that returns their sum and each."""
+    """What a training needs of a model: the network under `model`, losses by name, and a call that returns their sum and each."""
 
     model: nn.Module
     losses: Mapping[str, "Loss"]
@@ -38,6 +38,10 @@ class Loss(Protocol):
     @property
     def compares_cells(self) -> bool:
         """Whether the loss of a cell depends on the other cells of its batch."""
+        ...
+
+    def __call__(self, outputs: Mapping[str, Any], batch: CellBatch) -> Tensor:
+        """Return the loss of what the views gave."""
         ...
 
 
