@@ -292,9 +292,12 @@ def corpus_gene_tables(wildcards):
 
 def corpus_sources(wildcards):
     """Where the datasets of a corpus and the test sets come from, to tell what they share."""
-    rows = {
-        name: DATASETS[name] for name in [*CORPORA[wildcards.corpus], *TEST_DATASETS]
-    }
+    return dataset_sources([*CORPORA[wildcards.corpus], *TEST_DATASETS])
+
+
+def dataset_sources(names):
+    """File, subset and collection of some datasets."""
+    rows = {name: DATASETS[name] for name in names}
     return {
         name: {
             "file": Path(row.file or "".join(row.url[:1])).name,

@@ -26,6 +26,24 @@ def study_files(wildcards):
     ]
 
 
+def study_cells(wildcards):
+    """The cells of these datasets."""
+    return [path for path in study_files(wildcards) if path.endswith("cells.h5ad")]
+
+
+def study_sources(wildcards):
+    """Where the datasets of a corpus and of a study come from, to tell what they share."""
+    return dataset_sources(
+        [*CORPORA[wildcards.corpus], *(job.dataset for job in study_jobs(wildcards))]
+    )
+
+
+def study_seen(wildcards):
+    """Which cells of the study are in the corpus that a row learns from; their scores are told apart from the others'."""
+    corpus = EXPERIMENTS.get(wildcards.variant, EXPERIMENTS["base"])["data"]["corpus"]
+    return f"results/{wildcards.scale}/studies/{wildcards.study}/{corpus}_seen.tsv.gz"
+
+
 def study_text(wildcards):
     """What `scprint2 predict` is to do, every setting by value."""
     return job_text(study_jobs(wildcards))

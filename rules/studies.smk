@@ -2,11 +2,33 @@
 #   snakemake --profile profiles/local results/mini/studies/embedding_kinds.tsv --config variants=base,xpressor
 
 
+rule check_study_leakage:
+    input:
+        members="results/{scale}/corpora/{corpus}/members.json",
+        genes=corpus_gene_tables,
+        tests=study_cells,
+    output:
+        ledger="results/{scale}/studies/{study}/{corpus}_leakage.tsv",
+        seen="results/{scale}/studies/{study}/{corpus}_seen.tsv.gz",
+    log:
+        "results/{scale}/logs/check_study_leakage/{study}/{corpus}.log",
+    wildcard_constraints:
+        study="|".join(STUDIES) or NEVER,
+        corpus="|".join(CORPORA),
+    conda:
+        "../envs/scprint2.yaml"
+    params:
+        organisms=corpus_organisms,
+        sources=study_sources,
+    script:
+        "../workflow/scripts/check_leakage.py"
+
+
 rule run_study:
     input:
         source=study_source,
         files=study_files,
-        seen=seen_cells,
+        seen=study_seen,
         notebooks=study_notebooks,
         runner="workflow/scripts/run_notebook.py",
     output:

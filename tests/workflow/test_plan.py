@@ -259,6 +259,7 @@ def test_a_study_is_run_on_demand_for_the_chosen_rows_and_belongs_to_no_table(pr
     settings = ["variants=base,negative_control", "seeds=1"]
     kinds = project.plan("results/mini/studies/embedding_kinds.tsv", "--config", *settings)
     assert (kinds["pretrain"], kinds["run_study"], kinds["collect_study"]) == (2, 2, 1)
+    assert kinds["check_study_leakage"] == 1  # base and its untrained control share a corpus
     beside = project.plan("results/mini/studies/open_problems.tsv", "--config", *settings)
     baselines = yaml.safe_load((ROOT / "config/tasks.yaml").read_text())["tasks"]["embed"]["baselines"]
     assert beside["run_study"] == 2 + len(baselines)
