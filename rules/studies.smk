@@ -1,4 +1,5 @@
 # Studies (config/studies.yaml): a task asked again with other settings or on other datasets, for the chosen rows and on demand.
+# No band of controls lies behind their figures: controls are run with the settings of Table 1 only.
 #   snakemake --profile profiles/local results/mini/studies/embedding_kinds.tsv --config variants=base,xpressor
 
 
@@ -54,7 +55,7 @@ rule run_study:
     shell:
         "python {input.runner} {input.notebooks} --log {log.notebook} --out {output.notebook}"
         " --parameters {params.method} jobs={params.jobs:q} out={params.predictions} predictions={params.predictions}"
-        " scores={output.scores} seen={input.seen} scale={wildcards.scale} variant={wildcards.variant}"
+        " scores={output.scores} seen={input.seen} controls= scale={wildcards.scale} variant={wildcards.variant}"
         " seed={wildcards.seed} > {log.text} 2>&1"
 
 
