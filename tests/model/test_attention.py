@@ -1,5 +1,4 @@
 import dataclasses
-import math
 import multiprocessing
 
 import numpy as np
@@ -10,7 +9,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from scprint2.experiment import build
 from scprint2.model import attention as module
-from scprint2.model.attention import CrissCrossConfig, FullConfig, HyperConfig, Latents, SoftpickConfig, softpick
+from scprint2.model.attention import CrissCrossConfig, FullConfig, HyperConfig, Latents, SoftpickConfig
 from scprint2.model.scprint2 import initialize
 from tests.helpers import make_batch, make_experiment, make_genes, make_labels, make_model
 
@@ -135,40 +134,6 @@ def test_every_kind_compiles_without_a_break_in_the_graph():
 
 
 # softpick
-
-
-def test_softpick_matches_hand_values():
-    weights = softpick(torch.tensor([[math.log(3), math.log(2), 0.0, math.log(0.5)]]))
-    assert torch.allclose(weights, torch.tensor([[2.0, 1.0, 0.0, 0.0]]) / 3.5)
-
-
-def test_softpick_is_its_formula_in_double_precision():
-    logits = 3 * torch.randn(4, 5, 7, generator=torch.Generator().manual_seed(0))
-    excess = np.expm1(logits.double().numpy())
-    plain = np.maximum(excess, 0) / np.abs(excess).sum(-1, keepdims=True)
-    np.testing.assert_allclose(softpick(logits).numpy(), plain, atol=1e-6)
-
-
-def test_a_row_without_a_positive_logit_is_all_zero():
-    logits = torch.tensor([[-1.0, -5.0], [-1e4, -1e4], [0.0, 0.0]], requires_grad=True)
-    weights = softpick(logits)
-    weights.sum().backward()
-    assert weights.abs().max() == 0
-    assert torch.isfinite(logits.grad).all()
-
-
-def test_softpick_of_huge_logits_is_finite():
-    logits = torch.tensor([[500.0, 499.0, -500.0]], requires_grad=True)
-    weights = softpick(logits)
-    weights[0, 0].backward()
-    assert torch.allclose(weights, torch.tensor([[1.0, math.exp(-1), 0.0]]) / (1 + math.exp(-1)))
-    assert torch.isfinite(logits.grad).all()
-
-
-def test_softpick_has_the_gradient_of_its_formula():
-    logits = torch.randn(3, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0), requires_grad=True)
-    shown = torch.tensor([[True, True, True, False, True, True]])
-    assert torch.autograd.gradcheck(lambda x: softpick(x, shown), logits)
 
 
 def test_softpick_attention_is_its_formula_head_by_head():

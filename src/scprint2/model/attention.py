@@ -15,9 +15,9 @@ from scprint2.model.context import BuildContext
 from scprint2.model.kernels import HALF, Attend
 from scprint2.model.multi_head import AttentionNode, MultiHead, visible
 from scprint2.model.prior import Prior, empty_prior, read_prior
+from scprint2.model.softpick import Flex, flex_softpick, softpick
 from scprint2.model.tokens import Latents
 
-SOFTPICK_EPSILON = 1e-6  # Zuhri et al. 2025; only rows whose logits are all about 0 feel it
 ROWS = 256  # of the softpick matrix at a time: 0.6 GB a tensor at 64 cells x 4 heads x 2,200 genes
 GOLDEN_RATIO = (1 + math.sqrt(5)) / 2  # its multiples modulo 1 are spread evenly, however many are taken
 
@@ -130,8 +130,12 @@ class SoftpickConfig(AttentionNode):
 class Softpick(MultiHead):
     """Attention whose weights may be zero and need not add up to 1, so that no token has to take what nobody wants.
 
+    `flex` is torch's FlexAttention where it may be used (`kernels.place_kernel`).
+
     Source: "Attention", item 16; Zuhri et al. 2025; over genes (D4).
     """
+
+    flex: Flex | None = None
 
     def mix(
         self,
@@ -141,7 +145,9 @@ class Softpick(MultiHead):
         *,
         padding: Bool[Tensor, "cell token"] | None,
     ) -> Float[Tensor, "cell head token head_dim"]:
-        """Mix by some rows of the matrix at a time, computed again for the gradient: the whole one is never there."""
+        """Mix without the whole matrix: by FlexAttention, else by some rows at a time, computed again for the gradient."""
+        if self.flex is not None:
+            return flex_softpick(self.flex, query, key, value, padding=padding)
         shown, scaled = visible(padding), query / self.head_dim**0.5
 
         def mix_rows(rows: Tensor, key: Tensor, value: Tensor) -> Tensor:
@@ -153,20 +159,6 @@ class Softpick(MultiHead):
             for rows in scaled.split(ROWS, dim=2)
         ]
         return torch.cat(blocks, dim=2)  # pyright: ignore[reportArgumentType, reportCallIssue]
-
-
-def softpick(
-    logits: Float[Tensor, "*batch query key"], shown: Bool[Tensor, "*#batch #query key"] | None = None
-) -> Float[Tensor, "*batch query key"]:
-    """relu(exp(x) - 1) / sum |exp(x) - 1| over keys that are shown; a row without a positive logit is all zero.
-
-    Source: Zuhri et al. 2025; "Attention", item 16.
-    """
-    if shown is not None:
-        logits = logits.masked_fill(~shown, 0.0)  # exp(0) - 1 adds nothing above or below
-    shift = logits.detach().amax(dim=-1, keepdim=True).clamp(min=0)  # cancels out, and nothing overflows
-    excess = (logits - shift).exp() - (-shift).exp()
-    return excess.relu() / (excess.abs().sum(dim=-1, keepdim=True) + SOFTPICK_EPSILON)
 
 
 class HyperConfig(AttentionNode):

@@ -1,6 +1,6 @@
-"""Which kernel computes full attention: flash-attn where it is installed and the GPU can run it, else what torch has.
+"""Which kernel computes attention: flash-attn or torch's own for full attention, FlexAttention on a GPU for softpick.
 
-All compute eq. 2 and differ in rounding only, so the choice belongs to the hardware and not to the experiment.
+Kernels differ in rounding only, so the choice belongs to the hardware and not to the experiment.
 """
 
 import importlib
@@ -18,6 +18,8 @@ from torch.nn import attention as torch_attention
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import scaled_dot_product_attention
 
+from scprint2.model.softpick import Flex, flex_softpick, softpick
+
 HALF = (torch.float16, torch.bfloat16)
 HEAD_DIM_STEP = 8  # flash-attn reads 16 bytes at a time
 HOPPER = (9, 0)
@@ -25,6 +27,7 @@ NOT_INSTALLED = "not installed, extras `gpu` and `fa4` bring it"
 REST = [SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
 FLASH_FIRST = [SDPBackend.FLASH_ATTENTION, SDPBackend.CUDNN_ATTENTION, *REST]
 CUDNN_FIRST = [SDPBackend.CUDNN_ATTENTION, SDPBackend.FLASH_ATTENTION, *REST]  # about 90 % of flash-attn 3 on Hopper
+PROBED = 64  # tokens
 PROBE_TOLERANCE = 0.05  # bf16 has 8 bits; values and gradients of the probe are about 1
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -95,16 +98,18 @@ class Setting:
 
 @dataclass(frozen=True)
 class Kernel:
-    """The kernel chosen, and why it is not flash-attn (empty if it is)."""
+    """The kernel chosen, why it is not flash-attn (empty if it is), and what computes softpick (empty if nothing has to)."""
 
     name: str
     flash: Flash | None
     reason: str
+    softpick: str = ""
 
     @property
     def line(self) -> str:
         """What a log says of it."""
-        return f"attention kernel: {self.name}" + (f" (no flash-attn: {self.reason})" if self.reason else "")
+        line = f"attention kernel: {self.name}" + (f" (no flash-attn: {self.reason})" if self.reason else "")
+        return line + (f"; softpick: {self.softpick}" if self.softpick else "")
 
 
 def choose_kernel(setting: Setting) -> Kernel:
@@ -150,8 +155,16 @@ class TakesFlash(Protocol):
     flash: Attend | None
 
 
+@runtime_checkable
+class TakesFlex(Protocol):
+    """A layer of softpick, which calls `flex` where it is given one."""
+
+    head_dim: int
+    flex: Flex | None
+
+
 def place_kernel(model: nn.Module, *, device: torch.device, precision: str) -> Kernel:
-    """Choose once for a model on its device, try the kernel, and give it to all layers of full attention."""
+    """Choose once for a model on its device, try the kernels, and give them to all layers of full attention and of softpick."""
     _switch_back()  # what an earlier model of this process chose
     layers = [layer for layer in model.modules() if isinstance(layer, TakesFlash)]
     setting = describe_setting(tuple(sorted({layer.head_dim for layer in layers})), device=device, precision=precision)
@@ -168,7 +181,36 @@ def place_kernel(model: nn.Module, *, device: torch.device, precision: str) -> K
         for layer in layers:
             layer.flash = None if switched else attend
         break
-    return kernel
+    return replace(kernel, softpick=place_flex(model, device=device, precision=precision))
+
+
+def place_flex(model: nn.Module, *, device: torch.device, precision: str) -> str:
+    """Try FlexAttention on a GPU, give it to all layers of softpick, and return what computes them (empty without any)."""
+    layers = [layer for layer in model.modules() if isinstance(layer, TakesFlex)]
+    if not layers:
+        return ""
+    if device.type != "cuda":
+        return f"row blocks (FlexAttention has no gradient on {device.type})"
+    try:
+        flex = compiled_flex()
+        for head_dim in {layer.head_dim for layer in layers}:
+            probe_flex(
+                flex, head_dim=head_dim, device=device, dtype=torch.bfloat16 if precision == "bf16" else torch.float32
+            )
+    except Exception as error:  # noqa: BLE001  (whatever a foreign compiler raises is the reason in the log line)
+        return (
+            f"row blocks (FlexAttention does not work here: {type(error).__name__}: {str(error).partition(chr(10))[0]})"
+        )
+    for layer in layers:
+        layer.flex = flex
+    return "FlexAttention"
+
+
+def compiled_flex() -> Flex:
+    """Return FlexAttention; not compiled it makes the matrix of all pairs."""
+    from torch.nn.attention.flex_attention import flex_attention  # here: its import takes a second
+
+    return torch.compile(flex_attention)  # pyright: ignore[reportReturnType]
 
 
 def describe_setting(head_dims: tuple[int, ...], *, device: torch.device, precision: str) -> Setting:
@@ -224,15 +266,40 @@ def probe(attend: Attend, *, head_dim: int, device: torch.device) -> None:
     RuntimeError
         If their results lie apart; whatever the kernel raises, too.
     """
-    draw = torch.randn(3, 1, 2, 64, head_dim, generator=torch.Generator().manual_seed(0)).to(device, torch.bfloat16)
+
+    def plain(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        return (query @ key.transpose(-1, -2) / head_dim**0.5).softmax(dim=-1) @ value
+
+    with sdpa_kernel([SDPBackend.FLASH_ATTENTION]) if device.type == "cuda" else sdpa_kernel(REST):
+        _compare(attend, plain, head_dim=head_dim, device=device, dtype=torch.bfloat16)
+
+
+def probe_flex(flex: Flex, *, head_dim: int, device: torch.device, dtype: torch.dtype) -> None:
+    """Run a small softpick and its gradient, with and without padding, beside plain matrices.
+
+    Raises
+    ------
+    RuntimeError
+        If their results lie apart; whatever FlexAttention raises, too.
+    """
+    for hidden in (None, torch.arange(PROBED, device=device)[None] >= PROBED - 5):
+
+        def attend(query: Tensor, key: Tensor, value: Tensor, hidden: Tensor | None = hidden) -> Tensor:
+            return flex_softpick(flex, query, key, value, padding=hidden)
+
+        def plain(query: Tensor, key: Tensor, value: Tensor, hidden: Tensor | None = hidden) -> Tensor:
+            shown = None if hidden is None else ~hidden[:, None, None]
+            return softpick(query @ key.transpose(-1, -2) / head_dim**0.5, shown) @ value
+
+        _compare(attend, plain, head_dim=head_dim, device=device, dtype=dtype)
+
+
+def _compare(attend: Attend, plain: Attend, *, head_dim: int, device: torch.device, dtype: torch.dtype) -> None:
+    draw = torch.randn(3, 1, 2, PROBED, head_dim, generator=torch.Generator().manual_seed(0)).to(device, dtype)
     results = []
-    for parts in (draw, draw.float()):
+    for function, parts in ((attend, draw), (plain, draw.float())):
         query, key, value = (part.clone().requires_grad_() for part in parts)
-        if parts is draw:
-            with sdpa_kernel([SDPBackend.FLASH_ATTENTION]) if device.type == "cuda" else sdpa_kernel(REST):
-                mixed = attend(query, key, value)
-        else:
-            mixed = (query @ key.transpose(-1, -2) / head_dim**0.5).softmax(dim=-1) @ value
+        mixed = function(query, key, value)
         gradients = torch.autograd.grad(mixed.float().square().sum(), (query, key, value))
         results.append(torch.stack([mixed, *gradients]).detach().float())
     apart = float((results[0] - results[1]).abs().max() / results[1].abs().max())
