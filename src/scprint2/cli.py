@@ -14,6 +14,7 @@ from scprint2.data.command import app as data_app
 from scprint2.data.protein_command import embed_proteins
 from scprint2.tasks.command import predict, sweep_context
 from scprint2.tasks.network_command import app as networks_app
+from scprint2.tasks.own_command import annotate, denoise, embed, grn
 from scprint2.training.work import EXIT_UNFINISHED, Unfinished
 
 EXIT_ERROR = 1
@@ -28,6 +29,13 @@ app = typer.Typer(
 
 app.add_typer(data_app, name="data")
 app.add_typer(networks_app, name="networks")
+OWN = "--model results/mini/models/base/seed_0 --cells mine.h5ad"
+app.command(epilog=f"Example: scprint2 embed {OWN} --out embedded.h5ad --kind cell_type --kind free")(embed)
+app.command(epilog=f"Example: scprint2 annotate {OWN} --out annotated.h5ad --label cell_type --least-confidence 0.5")(
+    annotate
+)
+app.command(epilog=f"Example: scprint2 denoise {OWN} --out denoised.h5ad --genes 5000")(denoise)
+app.command(epilog=f"Example: scprint2 grn {OWN} --out networks --group-key cell_type --genes 4000")(grn)
 app.command(
     "predict",
     epilog="Example: scprint2 predict --model results/mini/models/base/seed_0 --seed 0 --out predictions --jobs jobs.json, where "

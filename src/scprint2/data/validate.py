@@ -80,13 +80,13 @@ def _find_cells(file: h5py.File, path: Path, scratch: Path) -> RawCells:
     obs, var = read_table(file, "obs"), read_table(file, "var")
     if len(obs.index) == 0 or len(var.index) == 0:
         raise ValueError(f"{path}: holds {len(obs)} cells and {len(var)} genes; both must be more than 0.")
-    _check_orientation(obs.index, var.index, path)
+    check_orientation(obs.index, var.index, path)
     counts, place = _find_counts(file, path, scratch)
     raw = read_table(file, "raw/var") if place == "raw.X" else None
     fits = raw is None or raw.index.equals(var.index)
     genes = var if raw is None else raw
-    _check_names(genes.index, "genes (var_names)", "Use gene ids, or sum the columns of one gene.", path)
-    _check_names(obs.index, "cells (obs_names)", "Put the batch in front of the barcode.", path)
+    check_names(genes.index, "genes (var_names)", "Use gene ids, or sum the columns of one gene.", path)
+    check_names(obs.index, "cells (obs_names)", "Put the batch in front of the barcode.", path)
     given: Any = file.get("layers", {}) if fits else {}
     layers = {name: RawMatrix(given[name], scratch) for name in given}
     for name, matrix in {place: counts, **layers}.items():
@@ -159,7 +159,8 @@ def to_csr(matrix: Any) -> sp.csr_matrix:
     return csr
 
 
-def _check_names(names: Any, where: str, fix: str, file: str | Path) -> None:
+def check_names(names: pd.Index, where: str, fix: str, file: str | Path) -> None:
+    """Raise ValueError if a name is given twice."""
     repeated = names[names.duplicated()]
     if len(repeated):
         raise ValueError(
@@ -167,7 +168,8 @@ def _check_names(names: Any, where: str, fix: str, file: str | Path) -> None:
         )
 
 
-def _check_orientation(cells: pd.Index, genes: pd.Index, file: str | Path) -> None:
+def check_orientation(cells: pd.Index, genes: pd.Index, file: str | Path) -> None:
+    """Raise ValueError if the rows are named like genes and the columns are not."""
     in_rows, in_columns = (names.str.match(GENE_ID).mean() for names in (cells, genes))
     if in_rows > 0.5 and in_columns < 0.5:
         raise ValueError(f"{file}: the rows are named like genes ({cells[0]!r}); cells must be in rows. Use adata.T.")

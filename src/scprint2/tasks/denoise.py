@@ -14,6 +14,7 @@ from torch import Tensor
 
 from scprint2.config.node import Node
 from scprint2.data.batch import CellBatch
+from scprint2.data.context import Selector
 from scprint2.model.outputs import CellOutput
 from scprint2.tasks.inference import Reader, add_neighbors, count_neighbors, run_rows
 from scprint2.tasks.layout import DENOISED, TRUE_MEAN, UNINFLATED
@@ -120,15 +121,32 @@ def predict_denoised(pretrained: PretrainedModel, adata: AnnData, *, settings: D
     if count_neighbors(pretrained):
         add_neighbors(problem.noisy, components=adata.obsm["X_pca"].shape[1])
     reader = Reader(pretrained, problem.noisy)
-    depths = torch.from_numpy(requested_depths(problem, settings)).to(reader.device)
+    expected, uninflated = denoise_cells(
+        reader,
+        depths=requested_depths(problem, settings),
+        selector=reader.fixed(problem.prediction.var_names),
+        batch_size=settings.batch_size,
+    )
+    problem.prediction.layers[DENOISED], problem.prediction.layers[UNINFLATED] = expected, uninflated
+    return problem.prediction
+
+
+def denoise_cells(
+    reader: Reader, *, depths: Float[np.ndarray, " cell"], selector: Selector, batch_size: int
+) -> Float[np.ndarray, "readout cell gene"]:
+    """Return the expected counts of cells at some depths, with and without the zero probability, on the genes of `selector`.
+
+    Parameters
+    ----------
+    depths
+        Of each row of the dataset.
+    """
+    requested = torch.from_numpy(depths).to(reader.device)
 
     def denoise(rows: Int[np.ndarray, " cell"], batch: CellBatch) -> Float[Tensor, "readout cell gene"]:
-        output: CellOutput = pretrained.model(batch, depth=depths[rows])
+        output: CellOutput = reader.pretrained.model(batch, depth=requested[rows])
         expression = output.expression
         return torch.stack([expression.mean * torch.sigmoid(-expression.zero_logit), expression.mean])
 
-    selector = reader.fixed(problem.prediction.var_names)
-    parts = [part for _, part in run_rows(reader, denoise, selector=selector, batch_size=settings.batch_size)]
-    expected, uninflated = torch.cat(parts, dim=1).cpu().numpy().astype(np.float32)
-    problem.prediction.layers[DENOISED], problem.prediction.layers[UNINFLATED] = expected, uninflated
-    return problem.prediction
+    parts = [part.cpu() for _, part in run_rows(reader, denoise, selector=selector, batch_size=batch_size)]
+    return torch.cat(parts, dim=1).numpy().astype(np.float32)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from scprint2.config.node import Node
 from scprint2.data.batch import CellBatch
+from scprint2.data.context import Selector
 from scprint2.model.outputs import CellOutput
 from scprint2.tasks.inference import Reader, run
 from scprint2.tasks.layout import BEFORE, EMBEDDING, TERM
@@ -50,19 +51,24 @@ def predict_embedding(pretrained: PretrainedModel, adata: AnnData, *, settings: 
     """
     prediction = prepare_embedding(adata, settings)
     reader = Reader(pretrained, adata, rows=adata.obs_names.get_indexer(prediction.obs_names))
-
-    def embed(batch: CellBatch) -> Float[Tensor, "cell token dim"]:
-        output: CellOutput = pretrained.model(batch)
-        return output.cell_embeddings.float()
-
     selector = reader.top_expressed(settings.max_genes)
-    parts = [part for _, part in run(reader, embed, selector=selector, batch_size=settings.batch_size)]
-    tokens, classes = torch.cat(parts).cpu(), pretrained.labels.classes
+    tokens = embed_cells(reader, selector=selector, batch_size=settings.batch_size)
+    classes = pretrained.labels.classes
     prediction.uns["kind"] = list_kinds(settings.kinds, classes=classes)[0]
     for number, kind in enumerate(list_kinds(settings.kinds, classes=classes)):
         name = f"{EMBEDDING}_{kind}" if number else EMBEDDING
         prediction.obsm[name] = pool_tokens(tokens, classes=classes, kind=kind).numpy().astype(np.float32)
     return prediction
+
+
+def embed_cells(reader: Reader, *, selector: Selector, batch_size: int) -> Float[Tensor, "cell token dim"]:
+    """Return every embedding of each cell, on the CPU: one for each class of the model and, last, the free one."""
+
+    def embed(batch: CellBatch) -> Float[Tensor, "cell token dim"]:
+        output: CellOutput = reader.pretrained.model(batch)
+        return output.cell_embeddings.float()
+
+    return torch.cat([part for _, part in run(reader, embed, selector=selector, batch_size=batch_size)]).cpu()
 
 
 def list_kinds(kinds: tuple[str, ...], *, classes: tuple[str, ...]) -> list[str]:
