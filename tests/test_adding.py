@@ -128,6 +128,12 @@ def test_tests_of_the_page_pass_and_its_metric_has_its_card(project):
     assert int(passed[1]) == 3 + 1 + 4 + 1, printed
 
 
+def test_the_metric_of_the_page_has_its_golden_values(project):
+    file, wanted = "tests/metrics/test_golden_behaviour.py", "golden_values or balanced"
+    printed = run(project, "-m", "pytest", "-q", "-p", "no:cacheprovider", file, "-k", wanted)
+    assert "7 passed" in printed, printed
+
+
 def test_the_metric_of_the_page_can_be_a_column_of_the_table(project):
     name = "test_every_metric_of_table_1_is_among_the_main_ones"
     printed = run(project, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/tasks/test_scores.py", "-k", name)

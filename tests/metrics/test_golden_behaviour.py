@@ -1,7 +1,7 @@
 """What every metric must give for a perfect, a random, a constant and an ordinary prediction, and for permuted rows.
 
-The scorers are run as the workflow runs them, so that a metric that joins one of them joins here too; what its values must be
-is added to `GOLDEN`.
+The scorers are run as the workflow runs them, on predictions that hold all that one can hold, so that a metric that joins one of
+them joins here too; what its values must be is added to `GOLDEN`.
 """
 
 from dataclasses import dataclass
@@ -15,9 +15,20 @@ import yaml
 from scipy.stats import spearmanr
 from sklearn.metrics import average_precision_score
 
-from scprint2.cards import find_card
-from scprint2.tasks.examples import EXAMPLES, GENES, KINDS, METHODS, SOURCES, TARGETS, TYPES, shuffle_rows
-from scprint2.tasks.layout import TERM
+from scprint2.cards import PART, find_card
+from scprint2.tasks.examples import (
+    EXAMPLES,
+    FURTHER_KIND,
+    GENES,
+    KINDS,
+    LEAVES,
+    LEUKOCYTES,
+    METHODS,
+    TRUTHS,
+    TYPES,
+    shuffle_rows,
+)
+from scprint2.tasks.layout import TERM, read_truths
 from scprint2.tasks.scores import SCORERS
 from scprint2.tasks.selection import dense_counts
 
@@ -67,55 +78,84 @@ def golden_denoising() -> dict[str, Golden]:
         found[f"spearman_denoised{suffix}"] = Golden(about(1), (-0.05, 0.05), None)
         found[f"spearman_noisy{suffix}"] = Golden(about(noise), about(noise), about(noise))
         found[f"spearman_gain{suffix}"] = Golden(about(100 * (1 - noise)), about(-100 * noise, 5), None)
+    found["spearman_gain_per_cell"] = Golden(about(100 * (1 - per_cell)), about(-100 * per_cell, 5), None)
+    found |= {f"{metric}:uninflated": golden for metric, golden in found.items() if "gain" in metric}
     for quarter in range(1, 5):  # cells by depth, the shallowest first: they lost more
         found[f"spearman_gain:depth_{quarter}"] = Golden((10, 32), (-95, -60), None)
-    found["spearman_gain_per_cell"] = Golden(about(100 * (1 - per_cell)), about(-100 * per_cell, 5), None)
     return found
 
 
 def golden_annotation() -> dict[str, Golden]:
-    """Four types that are no descendants of one another: strict and ontology-aware scores agree."""
+    """Eight types, none a descendant of another, so that strict and ontology-aware scores agree; the cells have four.
+
+    The constant answer calls all types alike, with a confidence of 0.5: the first is taken, the five best are the types of
+    leukocytes, and their parent is right for every cell and excludes the other three.
+    """
     truth = EXAMPLES["annotate"]("perfect").obs[TERM].astype(str)
-    share = float((truth == TYPES[0]).mean())
-    right = Golden(about(100), (18, 32), about(100 * share))
-    f1 = Golden(about(100), (15, 32), about(100 * 2 * share / (1 + share) / len(TYPES)))
+    shares = {term: 100 * float((truth == term).mean()) for term in TYPES}
+    share, first = shares[TYPES[0]], sum(shares[term] for term in TYPES[:3])
+    right = Golden(about(100), (5, 22), about(share))
+    f1 = Golden(about(100), (2, 16), about(100 * 2 * share / (100 + share) / len(TYPES)))
+    clustered = Golden(about(100), (0, 35), about(share))  # one call for many cells: chance has a wide range
+    clustered_f1 = Golden(about(100), (0, 20), f1.constant)
     whole = Golden(about(100), about(100), about(100))
-    return {
-        "accuracy": right,
-        "accuracy_strict": right,
-        "macro_f1": f1,
-        "macro_f1_strict": f1,
+    information = about(100 * (1 - np.log(LEUKOCYTES) / np.log(len(LEAVES))))
+    found = {
         "coverage": whole,
         "answerable": whole,
+        "accuracy_answered_90": Golden(about(100), (5, 22), about(share)),
+        "risk_coverage_area": Golden(about(0), (78, 97), about(100 - share)),
+        "calibration_error": Golden(about(0, 1e-4), (55, 75), about(abs(share - 50))),
+        "accuracy_shared_parent": Golden(about(100), (50, 95), about(100)),
+        "information_shared_parent": Golden(about(100), (15, 55), information),
+        "informed_accuracy_shared_parent": Golden(about(100), (1, 20), information),
     }
+    for strict in ("", "_strict"):
+        found |= {f"accuracy{strict}{suffix}": right for suffix in ("", "_smoothed")}
+        found |= {f"macro_f1{strict}{suffix}": f1 for suffix in ("", "_smoothed")}
+        found |= {f"accuracy{strict}_cluster_{statistic}": clustered for statistic in ("mean", "max")}
+        found |= {f"macro_f1{strict}_cluster_{statistic}": clustered_f1 for statistic in ("mean", "max")}
+        found[f"accuracy_top_3{strict}"] = Golden(about(100), about(100 * 3 / 8, 10), about(first))
+        found[f"accuracy_top_5{strict}"] = Golden(about(100), about(100 * 5 / 8, 10), about(100))
+    return found
 
 
 def golden_networks() -> dict[str, Golden]:
-    """Eight genes with five targets each among forty: 40 of 312 edges are true."""
-    positives, edges = SOURCES * TARGETS, SOURCES * (GENES - 1)
+    """Two known networks over other sources: of 312 edges 40 are true, and of 156 edges 24."""
+    found = {}
+    for number, (truth, (sources, targets)) in enumerate(TRUTHS.items()):
+        positives, edges = len(sources) * targets, len(sources) * (GENES - 1)
+        for suffix in ("", f"_{METHODS[1]}"):
+            golden = golden_network(positives, edges)
+            found |= {f"{metric}{suffix}" + (f":{truth}" if number else ""): one for metric, one in golden.items()}
+    return found
+
+
+def golden_network(positives: int, edges: int) -> dict[str, Golden]:
     prevalence, rejected = positives / edges, edges - positives
     perfect_odds = (positives + 0.5) * (rejected + 0.5) / 0.5**2
-    chance = (0.05, 0.35)
-    found = {
+    return {
         "odds_ratio": Golden(about(perfect_odds), (0.2, 3), about(1)),
         "auprc": Golden(about(1 - prevalence), (-0.1, 0.1), about(0)),
-        "average_precision": Golden(about(1), chance, about(prevalence)),
+        "average_precision": Golden(about(1), (0.05, 0.35), about(prevalence)),
         "average_precision_gain": Golden(about(1 / prevalence), (0.3, 2), about(1)),
-        "odds_ratio_shuffled": Golden((0.5, 6), (0.3, 3), about(1)),
-        "auprc_shuffled": Golden((-0.1, 0.1), (-0.1, 0.1), about(0)),
-        "shuffled_kept": Golden((0, 0.4), (0, 0.4), (0, 0.4)),
-        "precision_gain": Golden(about(1 / prevalence), (0.3, 2), about(1)),
+        "odds_ratio_shuffled": Golden((0.5, 12), (0.1, 3), about(1)),
+        "auprc_shuffled": Golden((-0.1, 0.2), (-0.1, 0.1), about(0)),
+        "shuffled_kept": Golden((0, 0.6), (0, 0.6), (0, 0.6)),
+        "precision_gain": Golden(about(1 / prevalence), (0.2, 2), about(1)),
         "prevalence": Golden(about(prevalence), about(prevalence), about(prevalence)),
     }
-    return found | {f"{metric}_{METHODS[1]}": golden for metric, golden in found.items()}
 
 
 def golden_embedding() -> dict[str, Golden]:
-    """Four far clusters in which batches mix; random numbers, which mix batches as well; one point, which nothing can score."""
+    """Four far clusters in which batches mix; random numbers, which mix batches as well; one point, which nothing can score.
+
+    A further kind of embedding, of the same sort, has the summary alone.
+    """
     near_one, mixed = (0.95, 1.0), (0.8, 1.0)
     exact = Golden(about(1), (0, 0.6), None)
     batch = Golden(mixed, mixed, None)
-    return {
+    found = {
         "isolated_labels": Golden(near_one, (0.45, 0.55), None),
         "silhouette_label": Golden(near_one, (0.45, 0.55), None),
         "nmi_kmeans": Golden(about(1), (0, 0.06), None),
@@ -139,6 +179,8 @@ def golden_embedding() -> dict[str, Golden]:
         "scib_total": Golden((94, 100), (40, 62), None),
         "scib_classic_total": Golden((94, 100), (40, 68), None),
     }
+    summary = ("scib_bio", "scib_batch", "scib_total", "bras", "cilisi", "knn_label_purity")
+    return found | {f"{metric}:{FURTHER_KIND}": found[metric] for metric in summary}
 
 
 GOLDEN = {
@@ -153,8 +195,14 @@ GOLDEN = {
 }
 
 
-def test_every_golden_metric_is_scored():
-    assert set(GOLDEN) <= set(METRICS)
+def test_every_scored_metric_has_golden_values_and_every_golden_value_is_scored():
+    assert set(GOLDEN) == set(METRICS)
+
+
+def test_every_card_has_golden_values_and_every_golden_metric_a_card():
+    further = f"_{METHODS[1]}"  # a method's scores have the cards of the metrics, and so has what stands behind a colon
+    golden = {(task, metric.split(PART)[0].removesuffix(further)) for task, metric in GOLDEN}
+    assert golden == {(task, metric) for task, cards in CARDS.items() for metric in cards}
 
 
 @pytest.mark.parametrize(("task", "metric"), METRICS)
@@ -202,10 +250,11 @@ def test_permuted_rows_give_the_same_scores(task, kind):
 def test_the_average_precision_of_a_network_is_scikit_learns():
     prediction = EXAMPLES["networks"]("ordinary")
     truth = np.zeros((GENES, GENES))
-    for source, target in prediction.uns["truth"][["regulator", "target"]].to_numpy():
+    first, (sources, _) = next(iter(TRUTHS.items()))
+    for source, target in read_truths(prediction)[first].to_numpy():
         truth[prediction.var_names.get_loc(source), prediction.var_names.get_loc(target)] = 1
     universe = np.zeros_like(truth, dtype=bool)
-    universe[:SOURCES] = True
+    universe[list(sources)] = True
     universe &= ~np.eye(GENES, dtype=bool)
     expected = average_precision_score(truth[universe], prediction.varp["GRN"][universe])
     assert value("networks", "ordinary", "average_precision") == pytest.approx(expected)

@@ -3,6 +3,7 @@
 import pandas as pd
 import pytest
 
+from scprint2.cards import PART
 from scprint2.tasks import drift
 from scprint2.tasks.drift import Condition, Values, measure_drift, run_condition, tolerance, write_examples
 from tests.helpers import CONFIG
@@ -60,6 +61,28 @@ def test_a_metric_that_moves_shows_in_the_measurement_by_kind_of_condition(examp
         "imports": 0.0,
         "tolerance": 1.0,
     }
+
+
+def test_one_metric_has_one_tolerance_whatever_it_was_computed_on(examples, monkeypatch):
+    def pretend(condition, predictions):
+        moved = 0.5 if condition.kind == "rows" else 0.0
+        return [
+            {str(path): {"scib_total": 40.0, "scib_total:all": 40 + moved} for path in predictions}
+            for _ in condition.orders
+        ]
+
+    monkeypatch.setattr(drift, "run_condition", pretend)
+    found = measure_drift([examples[2]]).set_index("metric")
+    assert found["rows"].to_dict() == {"scib_total": 0.0, "scib_total:all": 0.5}
+    assert found["tolerance"].to_dict() == {"scib_total": 1.0, "scib_total:all": 1.0}
+
+
+def test_only_metrics_that_draw_random_numbers_moved_and_another_order_of_rows_draws_others():
+    moved = {metric.split(PART)[0].removesuffix("_mean_attention") for _, metric in STORED.index[STORED["rows"] > 1e-9]}
+    clustering = {"nmi_kmeans", "ari_kmeans", "nmi_leiden", "ari_leiden", "isolated_labels_f1"}
+    totals = {"scib_bio", "scib_total", "scib_classic_total", "open_problems_total"}
+    assert moved == clustering | totals | {"odds_ratio_shuffled", "auprc_shuffled", "shuffled_kept"}
+    assert (STORED[["threads", "imports"]] == 0).all(axis=None)
 
 
 def test_a_metric_that_is_not_always_there_has_no_bounds():
