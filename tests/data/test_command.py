@@ -14,7 +14,7 @@ from scprint2.data.command import app
 from scprint2.data.inventory import Inventory, Total, show_bytes
 from scprint2.data.manifests import read_manifest
 from scprint2.data.sources import SOURCES
-from tests.data.sources.test_cellxgene import serve, version
+from tests.data.sources.test_cellxgene import serve, term, version
 from tests.data.sources.test_figshare import public_file
 from tests.data.web_server import Answer, as_json
 
@@ -191,6 +191,16 @@ def test_a_source_is_listed_and_frozen_and_the_corpora_grow(project, site):
     before = (project / "config/manifests/cellxgene.tsv").read_bytes()
     run("list", "--source", "cellxgene", "--endpoint", site.url)
     assert (project / "config/manifests/cellxgene.tsv").read_bytes() == before
+
+
+def test_a_title_with_quotation_marks_is_listed_as_it_is(project, site):
+    quoted = version(1, "2022-01-01T00:00:00Z", title='The "whole" lung', citation="", tissue=[term('lung "left"')])
+    serve(site, ("aaa", "2022-01-01T00:00:00Z"), versions={"aaa": [quoted]})
+    run("list", "--source", "cellxgene", "--endpoint", site.url)
+    (row,) = read_manifest("config/manifests/cellxgene.tsv").datasets
+    assert (row.citation, row.tissue) == ('The "whole" lung doi:10.1/x', 'lung "left"')
+    plan = json.loads(run("plan", "--corpus", "curated", "--json").output)
+    assert [file["citation"] for file in plan["files"]] == ['The "whole" lung doi:10.1/x']
 
 
 def test_a_source_that_has_nothing_leaves_the_manifest_as_it_was(project, site):

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from scprint2.data.manifests import Listed, read_manifest, stem, write_manifest
@@ -24,8 +26,29 @@ def test_a_listing_survives_the_way_through_the_file_and_is_sorted(tmp_path):
     assert [row.name for row in manifest.datasets] == ["cxg_0", "cxg_a"]
     assert manifest.datasets[0] == other
     assert manifest.datasets[1].citation == "Ann B. and others", "tabs and line ends would break the table"
-    assert manifest.datasets[1].to_row() == ROW.to_row()
+    assert manifest.datasets[1] == replace(ROW, citation="Ann B. and others")
     assert (manifest.source, manifest.partial) == ("source", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ('"Atlas" of the lung', '"Atlas" of the lung'),
+        ('the "atlas"', 'the "atlas"'),
+        ("5\" and 3'", "5\" and 3'"),
+        ('a ""quoted"" word', 'a ""quoted"" word'),
+        ('"half', '"half'),
+        ('tabs\tin "it"', 'tabs in "it"'),
+        ('lines\nin\r\n"it"\u2028', 'lines in "it"'),
+        ("\\t \\", "\\t \\"),
+    ],
+)
+def test_quotation_marks_of_titles_and_citations_survive_and_white_space_becomes_one_space(tmp_path, text, kept):
+    rows = [replace(ROW, citation=text, tissue=text, assay=text), replace(ROW, name="cxg_b", citation=text)]
+    write_manifest(tmp_path / "s.tsv", rows, comment="c")
+    first, second = read_manifest(tmp_path / "s.tsv").datasets
+    assert first == replace(ROW, citation=kept, tissue=kept, assay=kept)
+    assert second.citation == kept, "a mark that is not closed takes no other row with it"
 
 
 def test_listing_the_same_again_changes_no_byte(tmp_path):

@@ -1,15 +1,13 @@
 """Checksums learnt at first downloads, and those that publishers give: one committed table, enforced from then on."""
 
-import csv
 import fcntl
-import io
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from scprint2.data.registry import check_file, read_rows
+from scprint2.data.registry import check_file, read_rows, write_rows
 from scprint2.files import write_text
 
 HEADER = """\
@@ -116,13 +114,11 @@ def today() -> str:
 
 
 def _write(path: Path, known: Mapping[str, Checksum]) -> None:
-    text = io.StringIO()
-    text.write(HEADER)
-    table = csv.DictWriter(text, [field.name for field in fields(Checksum)], delimiter="\t", lineterminator="\n")
-    table.writeheader()
-    for _, checksum in sorted(known.items()):
-        table.writerow({name: "" if value is None else value for name, value in asdict(checksum).items()})
-    write_text(path, text.getvalue())
+    rows = [
+        {name: "" if value is None else str(value) for name, value in asdict(checksum).items()}
+        for _, checksum in sorted(known.items())
+    ]
+    write_text(path, HEADER + write_rows([field.name for field in fields(Checksum)], rows))
 
 
 @contextmanager

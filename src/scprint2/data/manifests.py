@@ -4,14 +4,12 @@ A manifest is what `scprint2 data list --source NAME` wrote down at one time, so
 neither torch nor pandas.
 """
 
-import csv
-import io
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from scprint2.data.registry import NAME, Dataset, check_file, check_organism, read_rows
+from scprint2.data.registry import NAME, Dataset, check_file, check_organism, read_rows, write_rows
 from scprint2.files import write_text
 
 PARTIAL = "# partial: "  # starts the comment line of a manifest that does not hold all that its source has
@@ -85,9 +83,9 @@ class Listed:
         return cls(**values)  # pyright: ignore[reportArgumentType]
 
     def to_row(self) -> dict[str, str]:
-        """Return the text fields that `from_row` reads; tabs and line ends inside a text become spaces."""
+        """Return the text fields that `from_row` reads."""
         return {
-            name: " ".join(value) if isinstance(value, tuple) else "" if value is None else " ".join(str(value).split())
+            name: " ".join(value) if isinstance(value, tuple) else "" if value is None else str(value)
             for name, value in asdict(self).items()
         }
 
@@ -150,10 +148,6 @@ def read_manifest(path: str | Path) -> Manifest:
 
 def write_manifest(path: str | Path, datasets: Iterable[Listed], *, comment: str) -> None:
     """Write a complete listing, sorted by name: listing an unchanged source again changes nothing but the comment."""
-    columns = [field.name for field in fields(Listed)]
-    text = io.StringIO()
-    text.writelines(f"# {line}\n" for line in comment.splitlines())
-    table = csv.DictWriter(text, columns, delimiter="\t", lineterminator="\n", quoting=csv.QUOTE_NONE, escapechar=None)
-    table.writeheader()
-    table.writerows(row.to_row() for row in sorted(datasets, key=lambda row: row.name))
-    write_text(path, text.getvalue())
+    header = "".join(f"# {line}\n" for line in comment.splitlines())
+    rows = [row.to_row() for row in sorted(datasets, key=lambda row: row.name)]
+    write_text(path, header + write_rows([field.name for field in fields(Listed)], rows))

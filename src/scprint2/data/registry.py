@@ -3,9 +3,8 @@
 Imports neither torch nor pandas, so that planning a workflow stays quick.
 """
 
-import csv
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -203,6 +202,8 @@ def check_organism(organism: str) -> None:
 def read_rows(path: str | Path, columns: list[str], *, required: tuple[str, ...]) -> list[tuple[int, dict[str, str]]]:
     """Read a tab-separated table with a header; lines that start with # are comments. Rows come with their line numbers.
 
+    A quotation mark is a character like any other: titles and citations hold them.
+
     Raises
     ------
     ValueError
@@ -212,8 +213,8 @@ def read_rows(path: str | Path, columns: list[str], *, required: tuple[str, ...]
         lines = [(number, line) for number, line in enumerate(file, start=1) if line.strip() and line[0] != "#"]
     if not lines:
         raise ValueError(f"{path}: the table is empty; its first line must name the columns {columns}.")
-    table = csv.reader((line for _, line in lines), delimiter="\t")
-    header = next(table)
+    table = [(number, [value.strip() for value in line.split("\t")]) for number, line in lines]
+    header = table[0][1]
     unknown = [name for name in header if name not in columns]
     missing = [name for name in required if name not in header]
     if unknown or missing or len(set(header)) < len(header):
@@ -221,11 +222,17 @@ def read_rows(path: str | Path, columns: list[str], *, required: tuple[str, ...]
             f"{path}: columns are {header}; unknown: {unknown}, missing: {missing}, allowed once: {columns}."
         )
     rows = []
-    for (number, _), values in zip(lines[1:], table, strict=True):
+    for number, values in table[1:]:
         if len(values) != len(header):
             raise ValueError(f"{path}, line {number}: {len(values)} fields, the header has {len(header)}. Use tabs.")
-        rows.append((number, {name: value.strip() for name, value in zip(header, values, strict=True)}))
+        rows.append((number, dict(zip(header, values, strict=True))))
     return rows
+
+
+def write_rows(columns: Sequence[str], rows: Iterable[Mapping[str, str]]) -> str:
+    """Return a table that `read_rows` reads; tabs, line ends and other runs of white space inside a text become one space."""
+    lines = [columns, *([" ".join(row[name].split()) for name in columns] for row in rows)]
+    return "".join("\t".join(line) + "\n" for line in lines)
 
 
 def check_file(row: Mapping[str, str]) -> None:
