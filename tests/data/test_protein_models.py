@@ -5,7 +5,7 @@ import pytest
 from scprint2.data.protein_models import COLUMNS, read_protein_models
 
 ROOT = Path(__file__).resolve().parents[2]
-ROW = ("tiny", "vocab.txt", "https://host/vocab.txt", "0" * 64, "93", "MIT")
+ROW = ("tiny", "vocab.txt", "https://host/vocab.txt", "0" * 64, "93", "MIT", "Ann 2020")
 
 
 def table(folder, *rows, header=COLUMNS):
@@ -24,14 +24,23 @@ def test_the_models_of_the_project_are_whole_and_pinned_to_a_revision():
 
 
 @pytest.mark.parametrize(
-    ("place", "value"), [(0, "a b"), (1, "../x"), (2, "http://host/x"), (3, "12"), (4, "many"), (5, "")]
+    ("place", "value", "message"),
+    [
+        (0, "a b", "model is 'a b'"),
+        (1, "../x", "file is '../x'"),
+        (2, "http://host/x", "https://"),
+        (3, "12", "sha256 is '12'"),
+        (4, "many", "bytes 'many'"),
+        (5, "", "licence"),
+        (6, "", "citation"),
+    ],
 )
-def test_a_malformed_row_is_refused(tmp_path, place, value):
-    with pytest.raises(ValueError, match="models.tsv: row .* is malformed"):
+def test_a_malformed_row_is_refused(tmp_path, place, value, message):
+    with pytest.raises(ValueError, match=f"models.tsv, line 3: .*{message}"):
         read_protein_models(table(tmp_path, [value if at == place else field for at, field in enumerate(ROW)]))
 
 
 def test_other_columns_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="columns are .*expected"):
+    with pytest.raises(ValueError, match="columns are .*missing: .*licence"):
         read_protein_models(table(tmp_path, header=("model", "file")))
     assert read_protein_models(table(tmp_path, ROW))["tiny"]["vocab.txt"].bytes == 93

@@ -3,13 +3,13 @@
 Imports neither torch nor pandas, so that planning a workflow stays quick.
 """
 
-import csv
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from scprint2.data.registry import NAME, SHA256
+from scprint2.data.registry import NAME, SHA256, read_rows
 
-COLUMNS = ("model", "file", "url", "sha256", "bytes", "licence")
+COLUMNS = ("model", "file", "url", "sha256", "bytes", "licence", "citation")
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class ModelFile:
     sha256: str
     bytes: int
     licence: str
+    citation: str
 
 
 def read_protein_models(path: str | Path) -> dict[str, dict[str, ModelFile]]:
@@ -30,20 +31,25 @@ def read_protein_models(path: str | Path) -> dict[str, dict[str, ModelFile]]:
     Raises
     ------
     ValueError
-        If the columns are others or a field is malformed; the message names the file and the row.
+        If the columns are others or a field is malformed; the message names file and line.
     """
-    with open(path, encoding="utf-8", newline="") as file:
-        table = csv.DictReader((line for line in file if line.strip() and line[0] != "#"), delimiter="\t")
-        rows = list(table)
-    if tuple(table.fieldnames or ()) != COLUMNS:
-        raise ValueError(f"{path}: columns are {table.fieldnames}, expected {list(COLUMNS)}, separated by tabs.")
     models: dict[str, dict[str, ModelFile]] = {}
-    for row in rows:
-        right = NAME.fullmatch(row["model"].lower()) and "/" not in row["file"] and row["url"].startswith("https://")
-        if not right or not SHA256.fullmatch(row["sha256"]) or not row["bytes"].isdigit() or not row["licence"]:
-            raise ValueError(
-                f"{path}: row {row} is malformed: a name of letters, digits, _ and -, a file name, an https URL, a sha256, "
-                "a number of bytes and a licence are needed."
-            )
+    for line, row in read_rows(path, list(COLUMNS), required=COLUMNS):
+        if problem := _problem(row):
+            raise ValueError(f"{path}, line {line}: {problem}")
         models.setdefault(row["model"], {})[row["file"]] = ModelFile(**{**row, "bytes": int(row["bytes"])})
     return models
+
+
+def _problem(row: Mapping[str, str]) -> str | None:
+    if not NAME.fullmatch(row["model"].lower()):
+        return f"model is {row['model']!r}; it must consist of letters, digits, _ and -."
+    if not row["file"] or "/" in row["file"]:
+        return f"file is {row['file']!r}; it must be a file's name without folder."
+    if not row["url"].startswith("https://"):
+        return f"url is {row['url']!r}; it must start with https://."
+    if not SHA256.fullmatch(row["sha256"]) or not row["bytes"].isdigit():
+        return f"sha256 is {row['sha256']!r} and bytes {row['bytes']!r}; 64 characters 0-9 a-f and a whole number are needed."
+    if not row["licence"] or not row["citation"]:
+        return "licence and citation must not be empty."
+    return None
