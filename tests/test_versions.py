@@ -28,7 +28,23 @@ def frame(*versions: str, version: str = "scprint2 1") -> pd.DataFrame:
 def test_the_versions_are_those_of_the_installed_packages():
     found = dict(entry.split(" ") for entry in installed_versions().split(", "))
     assert found["numpy"] == np.__version__
-    assert found == {name: importlib.metadata.version(name) for name in LIBRARIES}
+    assert {"torch", "harmonypy", "pynndescent", "cellxgene-ontology-guide"} <= set(found)
+    assert found == {name: importlib.metadata.version(name) for name in found}
+    missing = [name for name in LIBRARIES if name not in found]
+    for name in missing:
+        with pytest.raises(importlib.metadata.PackageNotFoundError):
+            importlib.metadata.version(name)
+
+
+def test_every_library_that_a_score_rests_on_is_listed():
+    sources = "".join(path.read_text() for path in (ROOT / "src" / "scprint2").rglob("*.py"))
+    asked_for = set(re.findall(r'require\("\w+", package="([\w-]+)"\)', sources))
+    assert asked_for == {"harmonypy", "magic-impute", "scvi-tools"}
+    imported = set(re.findall(r"^ *(?:from|import) (\w+)", sources, re.MULTILINE))
+    others = {"cellxgene_ontology_guide": "cellxgene-ontology-guide", "sklearn": "scikit-learn"}
+    numeric = {"anndata", "igraph", "numpy", "pandas", "pynndescent", "scanpy", "scipy", "torch", *others}
+    assert numeric <= imported
+    assert asked_for | {others.get(module, module) for module in numeric} <= set(LIBRARIES)
 
 
 def test_libraries_that_predicted_and_were_others_are_named():

@@ -6,15 +6,24 @@ from importlib.metadata import PackageNotFoundError, version
 
 import pandas as pd
 
-# What can change a prediction or a score. A library that is not installed changes nothing.
+# What can change a prediction or a score. A library that is not installed changes nothing. Not umap-learn, which draws a page
+# of the corpus and nothing that is scored.
 LIBRARIES = (
     "anndata",
+    "cellxgene-ontology-guide",  # what is a descendant of what, for every score of annotation
+    "graphtools",  # MAGIC's graph of cells
+    "harmonypy",
     "igraph",
+    "magic-impute",
+    "numba",  # compiles pynndescent
     "numpy",
     "pandas",
+    "pynndescent",  # neighbors of many cells
     "scanpy",
     "scikit-learn",
+    "scikit-misc",  # scanpy's trend of the variance, from which variable genes come
     "scipy",
+    "scvi-tools",
     "torch",
 )
 OWN = "scprint2"
