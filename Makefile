@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup table1 table1-quick dry data-report report workflow-report test lint format lock recover export clean
+.PHONY: help setup table1 table1-quick dry data-report report workflow-report test lint format docs lock recover export clean
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -70,6 +70,10 @@ format: $(INSTALLED)  ## Put the style right
 	ruff format .
 	ruff check --fix .
 	snakefmt Snakefile rules
+
+docs: $(INSTALLED)  ## Write docs/_build/html: these pages and the Python reference as a website
+	python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	@echo 'Done: docs/_build/html/index.html'
 
 lock: $(INSTALLED)  ## Compile requirements/lock.txt and envs/ from requirements/requirements.in
 	requirements/compile.sh

@@ -20,7 +20,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 DIRECT = [
     *PROJECT["dependencies"],
-    *(name for extra in ("workflow", "baselines", "oracles", "dev") for name in EXTRAS[extra]),
+    *(name for extra in ("workflow", "baselines", "oracles", "docs", "dev") for name in EXTRAS[extra]),
 ]
 
 

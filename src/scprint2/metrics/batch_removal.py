@@ -19,7 +19,7 @@ LEAST_CELLS = 10  # a label with fewer is left out of kBET
 def bras(
     points: Num[np.ndarray, "cell dim"], *, labels: Shaped[np.ndarray, " cell"], batches: Shaped[np.ndarray, " cell"]
 ) -> float:
-    """Batch removal adapted silhouette: 1 - |s|, averaged within each label, then over labels.
+    """Batch removal adapted silhouette: 1 - abs(s), averaged within each label, then over labels.
 
     s is the silhouette of the batches within a label by cosine distance, where b is the mean distance to all cells of all
     other batches. Labels in one batch only are left out.
@@ -32,7 +32,7 @@ def bras(
 def silhouette_batch(
     points: Num[np.ndarray, "cell dim"], *, labels: Shaped[np.ndarray, " cell"], batches: Shaped[np.ndarray, " cell"]
 ) -> float:
-    """The classic scIB batch silhouette, 1 - |s| with Euclidean distance to the nearest batch; rewards nested batch effects."""
+    """The classic scIB batch silhouette, 1 - abs(s) with Euclidean distance to the nearest batch; rewards nested batch effects."""
     return _average_over_labels(silhouette_samples, points, labels=labels, batches=batches)
 
 
@@ -200,7 +200,7 @@ def _largest_pieces(weights: csr_matrix, inside: np.ndarray, *, least: int) -> n
 
 
 def _average_over_labels(silhouettes, points: np.ndarray, *, labels: np.ndarray, batches: np.ndarray) -> float:
-    """Mean over labels of the mean of 1 - |s|, over labels with several batches and not one batch per cell."""
+    """Mean over labels of the mean of 1 - abs(s), over labels with several batches and not one batch per cell."""
     values, groups = [], []
     for label in np.unique(labels):
         inside = labels == label
