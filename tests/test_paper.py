@@ -82,8 +82,14 @@ def test_doubtful_cells_are_shown_and_not_counted(paper):
 
 def test_the_page_shows_both_signs_and_says_what_it_is_worth(paper):
     page = render_html(lay_out_comparison(compare_with_paper(wide(denoise="below"), paper), scale="mini"))
-    assert "▲ ▼" in page
     assert "say nothing about real cells" in page
+    assert "▲ ▼" in page
+    for letter, sign, word in (("P", "▲~ ▼", "probable"), ("A", "▲? ▼", "ambiguous")):
+        compared = compare_with_paper(wide(denoise="below"), paper)
+        compared["certainty"] = compared["certainty"].where(~compared["printed"], letter)
+        page = render_html(lay_out_comparison(compared, scale="mini"))
+        assert sign in page
+        assert f"({word})" in page
 
 
 def test_a_table_that_is_not_the_papers_is_refused(tmp_path):

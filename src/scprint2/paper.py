@@ -14,6 +14,8 @@ from scprint2.table_page import GROUPS, WORTH, group_columns
 BELOW, INSIDE, ABOVE = "below", "inside", "above"
 UNPRINTED, NOT_RUN = "", "x"
 CERTAIN = ("C", "P")  # a cell that may belong into another column is shown, but not counted
+CERTAINTIES = {"C": "certain", "P": "probable", "A": "ambiguous"}  # that a value stands in its column
+DOUBTS = {"P": "~", "A": "?"}
 SIGNS: Mapping[str, str] = {BELOW: "▼", INSIDE: "●", ABOVE: "▲"}
 STATES: Mapping[str, State] = {"same": "plain", "one": "inside", "opposite": "failed", "unknown": "absent"}
 KEYS = [
@@ -145,8 +147,9 @@ def lay_out_comparison(compared: pd.DataFrame, *, scale: str) -> Display:
 def _cell(line: Mapping[str, object]) -> DisplayCell:
     theirs, ours = str(line["paper_direction"]), str(line["direction"])
     sign = SIGNS.get(theirs, "–") if line["printed"] else f"({SIGNS[INSIDE]})"
-    doubt = "?" if line["certainty"] == "A" else ""
-    title = f"paper: {line['paper_value'] or 'blank'}, {theirs}; here: {line['value']}, {ours}"
+    doubt = DOUBTS.get(str(line["certainty"]), "")
+    sure = f" ({CERTAINTIES[str(line['certainty'])]})" if line["printed"] else ""
+    title = f"paper: {line['paper_value'] or 'blank'}{sure}, {theirs}; here: {line['value']}, {ours}"
     text = f"{sign}{doubt} {SIGNS.get(ours, '–')}"
     return DisplayCell(text=text, state=STATES[str(line["agreement"])], title=title)
 
@@ -163,8 +166,8 @@ def _notes(compared: pd.DataFrame, *, scale: str) -> tuple[str, ...]:
     return (
         f"What this is worth: {WORTH.get(scale, '')}",
         "▲ above and ▼ below base, ● cannot be told from base; the paper's sign stands first. (●): the cell was left blank, "
-        "which we read as inside the spread of base; the paper does not say so. ?: the value may belong into another column; "
-        "such cells are shown and not counted. Bold: both say the same. Red: they say the opposite.",
+        "which we read as inside the spread of base; the paper does not say so. ~: the value probably stands in its column. ?: it may belong "
+        "into another one; such cells are shown and not counted. Bold: both say the same. Red: they say the opposite.",
         "The paper trained most rows once and printed ± for base over six seeds; a row beyond it is called an effect here, which "
         "by chance happens often. Ours is a prediction interval, which is wider.",
         *lines,
