@@ -3,4 +3,4 @@
 __version__ = "0.1.0"
 
 # Raised by hand whenever the numbers a training produces change; every training rule depends on it (golden losses guard it).
-MODEL_REVISION = 1
+MODEL_REVISION = 2

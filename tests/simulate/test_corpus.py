@@ -176,12 +176,14 @@ def test_a_corpus_is_written_where_the_workflow_looks_for_it(world, tmp_path):
         "truth/sim_kidney.tsv.gz",
         "genes/NCBITaxon_9606.tsv.gz",
         "genes/NCBITaxon_10090.tsv.gz",
+        "genes/NCBITaxon_10116.tsv.gz",
+        "genes/NCBITaxon_7955.tsv.gz",
         "gene_embedding.parquet",
     }
     truth = pd.read_csv(tmp_path / "truth/sim_kidney.tsv.gz", sep="\t")
     assert list(truth) == ["regulator", "target", "weight"]
     embedding = pd.read_parquet(tmp_path / "gene_embedding.parquet")
-    assert embedding.shape == (1600, 96)
+    assert embedding.shape == (4 * 800, 96)
     assert embedding.index.name == "gene_id"
     read = ad.read_h5ad(tmp_path / "datasets/sim_kidney.h5ad")
     assert digest(raw_counts(read)) == digest(raw_counts(simulate_dataset(world, "sim_kidney")))

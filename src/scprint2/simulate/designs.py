@@ -6,7 +6,7 @@ from typing import Literal
 
 from scprint2.simulate.terms import ASSAYS, CELL_TYPES, NORMAL
 
-HUMAN, MOUSE = "NCBITaxon:9606", "NCBITaxon:10090"
+HUMAN, MOUSE, RAT, FISH = "NCBITaxon:9606", "NCBITaxon:10090", "NCBITaxon:10116", "NCBITaxon:7955"
 
 
 @dataclass(frozen=True)
@@ -232,15 +232,43 @@ DESIGNS: dict[str, Design] = {
         role="train",
     ),
     "sim_scbase": Design(
-        title="Simulated reads of many studies, processed again",
+        title="Simulated reads of many studies of mouse, processed again",
         organism=MOUSE,
-        cells=2400,
+        cells=1200,
         tissues={
             "UBERON:0002108": {"enterocyte": 3, "goblet cell": 2, "B cell": 2, "fibroblast": 2, "macrophage": 2},
             "UBERON:0000956": {"glutamatergic neuron": 3, "astrocyte": 2, "oligodendrocyte": 2},
         },
-        donors=8,
+        donors=4,
         assays=("10x 3' v3", "10x 3' v2", "10x 5' v1"),
+        unknown_share=0.9,
+        role="train",
+        flaws="many",
+    ),
+    "sim_scbase_rat": Design(
+        title="Simulated reads of many studies of rat, processed again",
+        organism=RAT,
+        cells=600,
+        tissues={
+            "UBERON:0002108": {"enterocyte": 3, "goblet cell": 2, "B cell": 2, "fibroblast": 2, "macrophage": 2},
+            "UBERON:0000956": {"glutamatergic neuron": 3, "astrocyte": 2, "oligodendrocyte": 2},
+        },
+        donors=4,
+        assays=("10x 3' v3", "10x 3' v2"),
+        unknown_share=0.9,
+        role="train",
+        flaws="many",
+    ),
+    "sim_scbase_fish": Design(
+        title="Simulated reads of many studies of zebrafish, processed again",
+        organism=FISH,
+        cells=600,
+        tissues={
+            "UBERON:0002108": {"enterocyte": 3, "goblet cell": 2, "B cell": 2, "fibroblast": 2, "macrophage": 2},
+            "UBERON:0000956": {"glutamatergic neuron": 3, "astrocyte": 2, "oligodendrocyte": 2},
+        },
+        donors=4,
+        assays=("10x 3' v3", "inDrop"),
         unknown_share=0.9,
         role="train",
         flaws="many",

@@ -9,10 +9,17 @@ from jaxtyping import Float
 from scprint2.simulate.settings import SimulationSettings, stream
 from scprint2.simulate.terms import ORGANISMS
 
-PREFIXES = {"NCBITaxon:9606": "ENSG9", "NCBITaxon:10090": "ENSMUSG9"}
+PREFIXES = {
+    "NCBITaxon:9606": "ENSG9",
+    "NCBITaxon:10090": "ENSMUSG9",
+    "NCBITaxon:10116": "ENSRNOG9",
+    "NCBITaxon:7955": "ENSDARG9",
+}
 CHROMOSOMES = {
     "NCBITaxon:9606": ("1", "2", "3", "4", "5", "6", "X"),
     "NCBITaxon:10090": ("1", "2", "3", "4", "5", "X"),
+    "NCBITaxon:10116": ("1", "2", "3", "4", "X"),
+    "NCBITaxon:7955": ("1", "2", "3", "4", "5", "6"),
 }
 TABLE_COLUMNS = ("gene_id", "symbol", "aliases", "biotype", "chromosome", "start", "is_tf", "family")
 
@@ -25,7 +32,7 @@ class Genome:
     ----------
     frame
         One row per gene with the columns of the raw gene table and `length` (bases of the transcript).
-        Row i of a gene with a one-to-one ortholog is row i of the other organism, too.
+        Row i of a gene with a one-to-one ortholog is row i of the other organisms, too.
     level
         Log expression of each gene before any program, for a transcription factor at a drive of 0.
     """
@@ -54,7 +61,7 @@ def is_own(settings: SimulationSettings, organism: str) -> np.ndarray:
 
 
 def build_genome(settings: SimulationSettings, organism: str) -> Genome:
-    """Draw the genes of one organism around what both organisms share."""
+    """Draw the genes of one organism around what all organisms share."""
     shared, rng = stream(settings.seed, "genes"), stream(settings.seed, "genes", organism)
     coding, total = settings.genes, settings.genes + settings.noncoding_genes
     is_tf = np.arange(total) < settings.transcription_factors

@@ -3,7 +3,12 @@
 from dataclasses import dataclass
 from functools import cache
 
-ORGANISMS = {"NCBITaxon:9606": "Homo sapiens", "NCBITaxon:10090": "Mus musculus"}
+ORGANISMS = {
+    "NCBITaxon:9606": "Homo sapiens",
+    "NCBITaxon:10090": "Mus musculus",
+    "NCBITaxon:10116": "Rattus norvegicus",
+    "NCBITaxon:7955": "Danio rerio",
+}
 UNKNOWN = "unknown"
 
 
@@ -102,6 +107,8 @@ ADULT, ELDER = "HsapDv:0000119", "HsapDv:0000156"
 STAGES = {
     "NCBITaxon:9606": (ADULT, ELDER, ADULT, "HsapDv:0000098", ELDER, "HsapDv:0000037"),
     "NCBITaxon:10090": ("MmusDv:0000063", "MmusDv:0000089"),
+    "NCBITaxon:10116": (UNKNOWN,),
+    "NCBITaxon:7955": (UNKNOWN,),
 }
 ETHNICITIES = {
     "NCBITaxon:9606": (
@@ -112,6 +119,8 @@ ETHNICITIES = {
         UNKNOWN,
     ),
     "NCBITaxon:10090": ("na",),
+    "NCBITaxon:10116": ("na",),
+    "NCBITaxon:7955": ("na",),
 }
 NORMAL = "PATO:0000461"
 

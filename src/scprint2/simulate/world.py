@@ -65,7 +65,7 @@ class World:
         return Program(scale * np.sum([p.drive for p in parts], 0), scale * np.sum([p.level for p in parts], 0))
 
     def program(self, organism: str, name: str, term: str) -> Program:
-        """Program of one term of a class; two organisms have related ones. Normal and unknown change nothing."""
+        """Program of one term of a class; organisms have related ones. Normal and unknown change nothing."""
         settings, strength = self.settings, STRENGTHS[name]
         drive = np.zeros(settings.transcription_factors)
         level = np.zeros(settings.genes + settings.noncoding_genes)
