@@ -17,6 +17,14 @@ CONFIG = ROOT / "config"
 VARIANTS = list(list_variants(CONFIG))
 HUMAN, MOUSE = "NCBITaxon:9606", "NCBITaxon:10090"
 
+# A vocabulary as large as the paper's: human and mouse protein-coding genes; as many labels as the corpus of the base row is
+# thought to have (the paper gives 4,764 labels for its nine classes and 16 organisms together).
+PAPER_GENES = 44_900
+PAPER_LABELS = {
+    **{"cell_type": 700, "tissue": 300, "disease": 120, "assay": 30, "ethnicity": 30, "sex": 2, "organism": 2},
+    **{"age_group": 12, "cell_culture": 3},
+}
+
 
 def make_genes(*, human: int = 60, mouse: int = 40) -> GeneVocabulary:
     """Two organisms whose first genes are orthologs."""
@@ -93,10 +101,43 @@ def make_experiment(variant: str = "base", *, scale: str = "mini", **changes: di
 
 def make_model(variant: str = "base", *, seed: int = 0, scale: str = "mini", **changes: dict) -> TrainingModel:
     """A small model of a variant over `make_genes` and `make_labels`."""
-    experiment = make_experiment(variant, scale=scale, **changes)
+    return build_small(make_experiment(variant, scale=scale, **changes), seed=seed)
+
+
+def build_small(experiment: Experiment, *, seed: int = 0, labels: LabelVocabulary | None = None) -> TrainingModel:
+    """Build an experiment's model over `make_genes` and, unless others are given, `make_labels`."""
     genes = make_genes()
     embedding = torch.randn(len(genes), experiment.model.dim, generator=torch.Generator().manual_seed(1))
-    return build(experiment, genes=genes, labels=make_labels(), gene_embedding=embedding, seed=seed)
+    return build(experiment, genes=genes, labels=labels or make_labels(), gene_embedding=embedding, seed=seed)
+
+
+def make_paper_size_model(variant: str) -> tuple[TrainingModel, GeneVocabulary, LabelVocabulary]:
+    """A row's model at the size of the paper over vocabularies of that size."""
+    experiment = make_experiment(variant, scale="paper")
+    frame = pd.DataFrame(
+        {
+            "organism": HUMAN,
+            "gene_id": [f"G{i}" for i in range(PAPER_GENES)],
+            "symbol": "",
+            "location": np.arange(PAPER_GENES) // 2,
+            "family": "",
+            "is_tf": False,
+        }
+    )
+    leaves = {name: tuple(f"{name}:{i}" for i in range(PAPER_LABELS[name])) for name in experiment.data.classes}
+    tables = [LabelTable(name, terms, parents=(), members=(), names={}) for name, terms in leaves.items()]
+    genes, labels = GeneVocabulary(frame), LabelVocabulary(tuple(tables))
+    embedding = torch.zeros(PAPER_GENES, experiment.model.dim)
+    return build(experiment, genes=genes, labels=labels, gene_embedding=embedding, seed=0), genes, labels
+
+
+def count_parameters(model: TrainingModel) -> dict[str, int]:
+    """Weights of a model, and how many of them are trained."""
+    weights = list(model.parameters())
+    return {
+        "all": sum(weight.numel() for weight in weights),
+        "trained": sum(weight.numel() for weight in weights if weight.requires_grad),
+    }
 
 
 def first_losses(variant: str) -> list[float]:

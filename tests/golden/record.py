@@ -11,7 +11,15 @@ import torch
 from scprint2 import MODEL_REVISION
 from scprint2.config.overlay import difference, list_variants, resolve
 from scprint2.experiment import experiment_schema
-from tests.helpers import CONFIG, ROOT, VARIANTS, first_losses, make_model
+from tests.helpers import (
+    CONFIG,
+    ROOT,
+    VARIANTS,
+    count_parameters,
+    first_losses,
+    make_model,
+    make_paper_size_model,
+)
 
 GOLDEN = ROOT / "tests" / "golden"
 
@@ -25,19 +33,15 @@ def record() -> None:
 
 
 def describe(variant: str) -> dict:
-    """Return the reference of a row, how its experiment differs from it, and its number of parameters."""
+    """Return the reference of a row, how its experiment differs from it, and its number of parameters, mini and paper's size."""
     reference = list_variants(CONFIG)[variant].reference
     trees = [resolve(CONFIG, scale="paper", variant=name) for name in (variant, reference)]
     return {
         "reference": reference,
         "difference": difference(*trees),
-        "parameters": count_parameters(variant),
+        "parameters": count_parameters(make_model(variant))["all"],
+        "parameters_at_paper_size": count_parameters(make_paper_size_model(variant)[0]),
     }
-
-
-def count_parameters(variant: str) -> int:
-    """Parameters of a row's mini model over the vocabularies of the tests."""
-    return sum(weight.numel() for weight in make_model(variant).model.parameters())
 
 
 def write(path, value) -> None:
