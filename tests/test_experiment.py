@@ -5,9 +5,20 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from scprint2.config.overlay import resolve
+from scprint2.config.overlay import difference, list_variants, resolve
 from scprint2.experiment import Experiment, experiment_schema
-from tests.helpers import CONFIG, ROOT, VARIANTS, first_losses, make_batch, make_genes, make_labels, make_model
+from tests.helpers import (
+    CONFIG,
+    ROOT,
+    VARIANTS,
+    build_small,
+    first_losses,
+    make_batch,
+    make_experiment,
+    make_genes,
+    make_labels,
+    make_model,
+)
 
 
 @pytest.fixture(scope="module")
@@ -34,12 +45,39 @@ def test_the_schema_is_in_step_with_the_classes():
     assert stored == json.loads(json.dumps(experiment_schema())), "run: python -m tests.golden.record"
 
 
-def test_removing_a_loss_leaves_the_others_bit_equal(batch):
-    _, with_all = make_model("base")(batch, step=3, seed=0)
-    _, without = make_model("no_classification")(batch, step=3, seed=0)
-    assert set(with_all) - set(without) == {"classification"}
-    for name, term in without.items():
-        assert torch.equal(term, with_all[name]), name
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_removing_any_loss_leaves_the_others_bit_equal(variant, batch):
+    """Training mode: masks, noise, dropout and draws of a compressor are the same, too."""
+    tree = make_experiment(variant).model_dump()
+    _, with_all = build_small(Experiment.model_validate(tree))(batch, step=3, seed=0)
+    assert list(with_all) == list(tree["losses"])
+    for removed in tree["losses"]:
+        rest = {name: loss for name, loss in tree["losses"].items() if name != removed}
+        _, without = build_small(Experiment.model_validate(tree | {"losses": rest}))(batch, step=3, seed=0)
+        assert list(without) == list(rest)
+        for name, term in without.items():
+            assert torch.equal(term, with_all[name]), f"{name} without {removed}"
+
+
+def test_rows_that_change_nothing_but_losses_share_the_others_with_their_reference(batch):
+    found = []
+    for variant, row in list_variants(CONFIG).items():
+        changed, tree = difference_of(variant, row.reference)
+        if {path.split(".")[0] for path in changed} != {"losses"}:
+            continue
+        found.append(variant)
+        reference = make_experiment(row.reference).model_dump()
+        terms, others = (build_small(Experiment.model_validate(t))(batch, step=3, seed=0)[1] for t in (tree, reference))
+        shared = [name for name in terms if tree["losses"][name] == reference["losses"].get(name)]
+        assert len(shared) >= 3
+        assert all(torch.equal(terms[name], others[name]) for name in shared), variant
+    assert len(found) >= 4, found
+
+
+def difference_of(variant, reference):
+    """Return how a row's experiment differs from another's, and the experiment as a tree."""
+    tree = make_experiment(variant).model_dump()
+    return difference(tree, make_experiment(reference).model_dump()), tree
 
 
 def test_the_total_is_the_weighted_sum(batch):
