@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
@@ -13,6 +14,17 @@ from scprint2.model.compressors import (
 from tests.helpers import make_batch, make_context, make_genes, make_labels, make_model
 
 WIDTHS = {"cell_type": 64, "tissue": 32, "disease": 16, "assay": 8, "ethnicity": 8, "sex": 2, "organism": 8}
+VALUES = [-2.5, -1.1, -0.6, -0.3, -0.1, 0.2, 0.4, 0.7, 1.3, 3.0]
+# What FSQ([levels], preserve_symmetry=True) of vector-quantize-pytorch 1.32.0 makes of VALUES; it refuses two levels without the
+# symmetry, and without it moves even numbers of levels (D60).
+LIBRARY = {
+    2: [-1.0, -1.0, -1.0, -1.0, -1.0, 1.0, 1.0, 1.0, 1.0, 1.0],
+    3: [-1.0, -1.0, -1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0],
+    4: [-1.0, -1.0, -0.3333, -0.3333, -0.3333, 0.3333, 0.3333, 0.3333, 1.0, 1.0],
+    5: [-1.0, -1.0, -0.5, -0.5, 0.0, 0.0, 0.5, 0.5, 1.0, 1.0],
+    8: [-1.0, -0.7143, -0.4286, -0.4286, -0.1429, 0.1429, 0.4286, 0.7143, 1.0, 1.0],
+}
+LIBRARY_GRADIENT = [0.0266, 0.3592, 0.7116, 0.9151, 0.9901, 0.961, 0.8556, 0.6347, 0.2574, 0.0099]  # of all of them
 VAE = VaeConfig(kind="vae", widths=WIDTHS, quantized_below=8, levels=2)
 
 
@@ -58,6 +70,24 @@ def test_the_gradient_of_quantization_is_that_of_tanh():
     values = torch.randn(50, requires_grad=True)
     quantize(values, levels=2).sum().backward()
     assert torch.allclose(values.grad, 1 - torch.tanh(values.detach()) ** 2)
+
+
+@pytest.mark.parametrize("levels", LIBRARY)
+def test_quantization_is_that_of_vector_quantize_pytorch(levels):
+    values = torch.tensor(VALUES, requires_grad=True)
+    quantized = quantize(values, levels=levels)
+    quantized.sum().backward()
+    assert quantized.tolist() == pytest.approx(LIBRARY[levels], abs=1e-4)
+    assert values.grad.tolist() == pytest.approx(LIBRARY_GRADIENT, abs=1e-4)
+
+
+@pytest.mark.parametrize("levels", [3, 5, 7, 9])
+def test_quantization_to_an_odd_number_of_levels_is_the_formula_of_its_paper(levels):
+    """Mentzer et al. 2023: round(floor(L / 2) tanh(z)), here divided by floor(L / 2)."""
+    values = torch.randn(1000, generator=torch.Generator().manual_seed(0))
+    half = levels // 2
+    expected = np.round(half * np.tanh(values.double().numpy())) / half
+    np.testing.assert_allclose(quantize(values, levels=levels).numpy(), expected, atol=1e-6)
 
 
 def test_at_the_size_of_the_paper_the_latents_have_its_widths_and_the_free_embedding_none(vae):
