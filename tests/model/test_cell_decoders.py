@@ -1,4 +1,5 @@
 import dataclasses
+import math
 
 import pytest
 import torch
@@ -38,6 +39,19 @@ def test_each_parameter_is_an_inner_product_of_cell_and_gene(mvc):
     assert torch.allclose(output.mean, 500 * share.softmax(-1), rtol=1e-4)
     assert torch.allclose(output.dispersion, torch.exp(8 * torch.tanh(log_dispersion / 8)), rtol=1e-4)
     assert torch.allclose(output.zero_logit, zero_logit, atol=1e-4)
+
+
+def test_mvc_matches_hand_values():
+    """Width 1; the mean of the cell's two embeddings is 2."""
+    decoder = MvcConfig(kind="mvc").build(make_context(dim=1), dim=1)
+    with torch.no_grad():
+        decoder.projections.copy_(torch.tensor([math.log(3) / 2, 4.0, -0.5])[:, None, None])
+        output = decode(decoder, torch.tensor([[[1.0], [3.0]]]), torch.tensor([[[1.0], [2.0]]]))
+    # share of gene 1: exp(ln 3 / 2 * 1 * 2) = 3, of gene 2: 9; of 500 counts
+    assert output.mean.flatten().tolist() == pytest.approx([125, 375], rel=1e-5)
+    # log-dispersions 8 and 16, bounded by 8: exp(8 tanh(1)), exp(8 tanh(2))
+    assert output.dispersion.flatten().tolist() == pytest.approx([442.639, 2235.50], rel=1e-4)
+    assert output.zero_logit.flatten().tolist() == pytest.approx([-1, -2])
 
 
 def test_a_cell_of_zeros_expects_the_same_of_every_gene(mvc):

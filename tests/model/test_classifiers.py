@@ -1,3 +1,4 @@
+import pytest
 import torch
 from torch.nn.functional import gelu
 
@@ -20,6 +21,21 @@ def test_a_large_classifier_has_one_hidden_layer_per_class():
         hidden = gelu(latents[index] @ weight_1.T + bias_1, approximate="tanh")
         assert weight_1.shape == (6, WIDTHS[index]), name
         assert torch.allclose(logits, hidden @ weight_2.T + bias_2, atol=1e-6), name
+
+
+def test_a_large_classifier_matches_hand_values():
+    """The class `sex` has two leaves; its latent is one number, 3. Far from zero a GELU is a ReLU."""
+    config = MlpConfig(kind="mlp", hidden=2, output_bias=0.5)
+    classifier = config.build(make_context(), widths=[1] * len(WIDTHS))
+    first, _, last = classifier.heads[5]
+    with torch.no_grad():
+        first.weight.copy_(torch.tensor([[10.0], [-10.0]]))
+        first.bias.copy_(torch.tensor([0.0, 45.0]))
+        last.weight.copy_(torch.tensor([[0.1, 2.0], [-0.2, 1.0]]))
+        last.bias.fill_(0.5)
+        logits = classifier([torch.tensor([[3.0]])] * len(WIDTHS))["sex"]
+    # the hidden layer is 30 and 45 less 30
+    assert logits.flatten().tolist() == pytest.approx([3 + 30 + 0.5, -6 + 15 + 0.5])
 
 
 def test_there_is_a_logit_per_leaf():

@@ -1,8 +1,11 @@
 import dataclasses
 
+import anndata
 import numpy as np
 import pytest
+import scanpy
 import torch
+from scipy.special import erf
 from sklearn.preprocessing import KBinsDiscretizer
 
 from scprint2.model.context import BuildContext
@@ -45,6 +48,15 @@ def test_counts_are_set_to_the_same_total():
     assert torch.equal(normal[0], normal[1])
 
 
+def test_sum_normalization_is_that_of_scanpy():
+    counts = np.random.default_rng(0).poisson(1.5, size=(6, 40)).astype(np.float32)
+    cells = anndata.AnnData(counts.copy())
+    scanpy.pp.normalize_total(cells, target_sum=10_000)
+    scanpy.pp.log1p(cells, base=2)
+    normal = TotalConfig(kind="total", total=10_000).build()(torch.tensor(counts), torch.tensor(counts.sum(1)))
+    np.testing.assert_allclose(normal.numpy(), cells.X, rtol=1e-5)
+
+
 def test_neighbors_are_divided_by_the_depth_of_their_center():
     module = TotalConfig(kind="total", total=100).build()
     neighbors = torch.ones(2, 3, 5)
@@ -72,6 +84,18 @@ def test_the_adapter_is_two_layers_after_the_frozen_table(context):
     assert leaves_gradient(module) == []
 
 
+def test_the_adapter_matches_hand_values(context):
+    context = dataclasses.replace(context, dim=2, gene_embedding=torch.tensor([[9.0, 9.0], [1.0, -2.0]]))
+    module = AdaptedConfig(kind="adapted").build(context)
+    with torch.no_grad():
+        module.input.weight.copy_(torch.tensor([[1.0, 0.0], [0.0, 1.0]]))
+        module.input.bias.copy_(torch.tensor([2.0, 1.0]))
+        module.output.weight.copy_(torch.tensor([[2.0, 5.0], [4.0, 7.0]]))
+        module.output.bias.copy_(torch.tensor([0.0, 1.0]))
+        # (1 + 2, -2 + 1) is (3, 0) behind the ReLU, and that (2 * 3, 4 * 3 + 1)
+        assert module(torch.tensor([[1]])).flatten().tolist() == [6.0, 13.0]
+
+
 def test_a_learned_table_knows_nothing_of_the_given_one(context):
     module = ready(LearnedConfig(kind="learned").build(context))
     assert module.table.requires_grad
@@ -93,18 +117,52 @@ def encode(module, batch, hidden=None):
     return module(torch.log2(1 + batch.counts), batch.neighbor_counts, batch.neighbor_distances, hidden=hidden)
 
 
-def test_the_deep_set_is_equation_1(context):
+def test_the_deep_set_is_equation_1_in_fp64(context):
+    """Gene by gene and neighbor by neighbor, from raw weights; phi_3 with its second layer inside the sum, as printed."""
     module = ready(DeepSetConfig(kind="deep_set").build(context))
+    with torch.no_grad():
+        module.norm.weight.normal_(generator=torch.Generator().manual_seed(0))
+        module.norm.bias.normal_(generator=torch.Generator().manual_seed(1))
+    weights = {name: value.double().numpy() for name, value in module.state_dict().items()}
     batch = make_batch(context.genes, context.labels, cells=2, context=3, neighbors=4)
-    gelu = torch.nn.functional.gelu
-    rows = []
+
+    def linear(name, *values):
+        return weights[f"{name}.weight"] @ np.array(values) + weights.get(f"{name}.bias", 0.0)
+
+    def gelu(values):
+        return values * (1 + erf(values / np.sqrt(2))) / 2
+
+    tokens = encode(module, batch).detach().numpy()
     for cell in range(2):
         for gene in range(3):
-            center = gelu(module.center(torch.log2(1 + batch.counts[cell, gene, None])))
-            pairs = torch.stack([batch.neighbor_counts[cell, :, gene], batch.neighbor_distances[cell]], dim=1)
-            around = sum(module.neighbors(gelu(module.neighbor(pair))) for pair in pairs)
-            rows.append(module.norm(module.output(gelu(module.both(torch.cat([center, around]))))))
-    assert torch.allclose(encode(module, batch).flatten(0, 1), torch.stack(rows), atol=1e-5)
+            center = gelu(linear("center", np.log2(1 + batch.counts[cell, gene].item())))
+            pairs = zip(
+                batch.neighbor_counts[cell, :, gene].tolist(), batch.neighbor_distances[cell].tolist(), strict=True
+            )
+            around = sum(linear("neighbors", *gelu(linear("neighbor", *pair))) for pair in pairs)
+            out = linear("output", *gelu(linear("both", *center, *around)))
+            expected = (out - out.mean()) / np.sqrt(out.var() + 1e-5) * weights["norm.weight"] + weights["norm.bias"]
+            np.testing.assert_allclose(tokens[cell, gene], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_deep_set_matches_hand_values(context):
+    """Ten times what is above zero passes a GELU as it is: the first entry is the center, the others sums over neighbors."""
+    module = DeepSetConfig(kind="deep_set").build(dataclasses.replace(context, dim=3))
+    with torch.no_grad():
+        for name, parameter in module.named_parameters():
+            parameter.fill_(1.0 if name == "norm.weight" else 0.0)
+        module.center.weight[0, 0] = 10.0
+        module.neighbor.weight[1, 0] = 10.0  # counts
+        module.neighbor.weight[2, 1] = 10.0  # distances
+        module.both.weight.copy_(torch.tensor([[1.0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 1.0, 0], [0, 0, 0, 0, 0, 1.0]]))
+        for layer in (module.neighbors, module.output):
+            layer.weight.copy_(torch.eye(3))
+        counts, distances = torch.tensor([[[1.0], [3.0]]]), torch.tensor([[1.0, 2.0]])
+        token = module(torch.tensor([[2.0]]), counts, distances, hidden=None)
+        alone = module(torch.tensor([[2.0]]), counts[:, :0], distances[:, :0], hidden=None)
+    # (20, 10 + 30, 10 + 20) has mean 30 and variance 200 / 3; (20, 0, 0) mean 20 / 3 and variance 800 / 9
+    assert token.flatten().tolist() == pytest.approx([-(1.5**0.5), 1.5**0.5, 0], abs=1e-5)
+    assert alone.flatten().tolist() == pytest.approx([2**0.5, -(0.5**0.5), -(0.5**0.5)], abs=1e-5)
 
 
 def test_the_order_of_the_neighbors_does_not_matter(context):

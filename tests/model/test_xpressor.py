@@ -1,5 +1,6 @@
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -48,6 +49,55 @@ def test_a_cross_block_is_torchs_attention_and_a_perceptron(padded):
         after = tokens + other(block.norm_1(tokens), source, source, key_padding_mask=padding)[0]
         expected = after + block.mlp(block.norm_2(after))
         assert torch.allclose(block(tokens, source=source, padding=padding), expected, atol=1e-5)
+
+
+def normalize(values, weights, name):
+    centered = values - values.mean(-1, keepdims=True)
+    scaled = centered / np.sqrt((centered**2).mean(-1, keepdims=True) + 1e-5)
+    return scaled * weights[f"{name}.weight"] + weights[f"{name}.bias"]
+
+
+def linear(values, weights, name):
+    return values @ weights[f"{name}.weight"].T + weights[f"{name}.bias"]
+
+
+def test_a_cross_block_of_one_head_is_its_formula_in_fp64():
+    """x + W_o softmax(q k / sqrt(d)) v, then + the perceptron; from raw weights. The third source token is padding."""
+    torch.manual_seed(0)
+    one_head = TRUNK.model_copy(update={"heads": 1, "kv_heads": 1})
+    block = CrossBlock(one_head, 6, source=4, layer=1).eval()
+    tokens, source, padding = torch.randn(1, 3, 6), torch.randn(1, 5, 4), torch.zeros(1, 5, dtype=torch.bool)
+    padding[0, 2] = True
+    with torch.no_grad():
+        for norm in (block.norm_1, block.norm_2):
+            norm.weight.normal_()
+            norm.bias.normal_()
+        result = block(tokens, source=source, padding=padding)[0].numpy()
+    weights = {name: value.double().numpy() for name, value in block.state_dict().items()}
+    x, seen = tokens[0].double().numpy(), source[0, [0, 1, 3, 4]].double().numpy()
+    query = linear(normalize(x, weights, "norm_1"), weights, "query")
+    key, value = np.split(linear(seen, weights, "key_value"), 2, axis=1)
+    scores = np.exp(query @ key.T / np.sqrt(6))
+    x = x + linear(scores / scores.sum(1, keepdims=True) @ value, weights, "output")
+    hidden = linear(normalize(x, weights, "norm_2"), weights, "mlp.0")
+    hidden = 0.5 * hidden * (1 + np.tanh(np.sqrt(2 / np.pi) * (hidden + 0.044715 * hidden**3)))
+    np.testing.assert_allclose(result, x + linear(hidden, weights, "mlp.2"), rtol=1e-4, atol=1e-5)
+
+
+def test_a_cross_block_matches_hand_values():
+    """Queries and keys are 0: a token takes the mean of the sources' values, which are (source, 0)."""
+    block = CrossBlock(TRUNK.model_copy(update={"heads": 1}), 2, source=1, layer=0).eval()
+    with torch.no_grad():
+        for weight in block.parameters():
+            weight.zero_()
+        block.key_value.weight[2] = 1.0  # rows: two of the key, two of the value
+        block.output.weight.copy_(torch.eye(2))
+        tokens, source = torch.tensor([[[0.0, 2.0]]]), torch.tensor([[[1.0], [3.0]]])
+        assert block(tokens, source=source, padding=None).flatten().tolist() == [2.0, 2.0]
+        first = block(tokens, source=source, padding=torch.tensor([[False, True]]))
+        assert first.flatten().tolist() == [1.0, 2.0]
+        block.mlp[2].bias.copy_(torch.tensor([10.0, 20.0]))
+        assert block(tokens, source=source, padding=None).flatten().tolist() == [12.0, 22.0]
 
 
 def test_cell_tokens_read_the_genes_and_the_genes_do_not_read_them(pooling):
