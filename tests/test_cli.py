@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from tests.helpers import CONFIG
+from scprint2.paper import read_paper
+from tests.helpers import CONFIG, VARIANTS
 from tests.training import tiny
 
 
@@ -112,3 +113,15 @@ def test_variants_are_listed_with_what_they_change():
     assert rows["base"]["diff"] == {}
     assert rows["negative_control"]["diff"] == {"training.epochs": [6, 0]}
     assert rows["denoising"]["diff"]["views.corrupted.kind"] == ["mask", "downsample"]
+
+
+def test_variants_lists_the_42_rows_of_the_paper():
+    """Two of them are blank in every column of the printed table, which lists the others cell by cell."""
+    result = scprint2("variants", "--scale", "mini", "--json", "--config", CONFIG)
+    rows = json.loads(result.stdout)
+    assert len(rows) == len({row["variant"] for row in rows}) == 42
+    assert len({(row["section"], row["name"]) for row in rows}) == 42
+    assert [row["variant"] for row in rows] == VARIANTS
+    printed = set(read_paper(CONFIG / "paper" / "table1.csv")["variant"])
+    assert {row["variant"] for row in rows} - printed == {"only_expressed", "tf_masking"}
+    assert printed <= {row["variant"] for row in rows}

@@ -30,6 +30,13 @@ def test_mini_trains_every_variant_with_its_seeds(project):
     assert jobs["table1"] == 1
 
 
+def test_more_seeds_than_the_scale_has_are_trained_where_they_are_asked_for(project):
+    own = yaml.safe_load((ROOT / "config/scales/mini.yaml").read_text())["seeds"]
+    assert max(own.values()) < 5
+    jobs = project.plan(TARGET, "--config", "variants=base,mse", "seeds=5")
+    assert (jobs["pretrain"], jobs["predict_and_evaluate"]) == (10, 10)
+
+
 def test_slurm_profile_plans_the_papers_scale_also_beside_config_of_the_user(project):
     """A `config:` entry of a profile would be dropped here."""
     paper = project.plan(TARGET, "--config", "mirror=somewhere", profile="profiles/slurm")
