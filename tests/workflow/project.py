@@ -130,6 +130,11 @@ def add_tiny_scale(project: Project) -> None:
         "roles": TINY_ROLES,
     }
     (project / "config/scales/tiny.yaml").write_text(yaml.safe_dump(tiny, sort_keys=False))
+    keep_tiny_baselines(project)
+
+
+def keep_tiny_baselines(project: Project) -> None:
+    """Leave one baseline of each task, and let a network be made from few cells."""
     tasks = yaml.safe_load((project / "config/tasks.yaml").read_text())
     for task, baseline in TINY_BASELINES.items():
         entry = tasks["tasks"][task]

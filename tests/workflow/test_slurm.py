@@ -11,10 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import yaml
 
 from tests.workflow.project import ROOT, SETTINGS, Project, add_tiny_scale, copy_project, kill_all
+from tests.workflow.test_run import scores
 
 TARGET = "results/table1.csv"
 SLURM = ROOT / "tests/workflow/slurm_local.sh"
@@ -85,10 +87,9 @@ def make_project(folder: Path) -> Project:
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory) -> Project:
-    """The trainings of the same project, done in one go on this machine."""
+    """The same project, done in one go on this machine."""
     project = make_project(tmp_path_factory.mktemp("undisturbed") / "project")
-    models = [f"{MODELS}/{variant}/seed_0" for variant in ("base", "negative_control")]
-    project.run(*models, "--config", *SETTINGS)
+    project.run(TARGET, "--config", *SETTINGS)
     return project
 
 
@@ -145,7 +146,7 @@ def test_cancelled_jobs_and_time_limits_change_nothing(tmp_path, slurm, undistur
     assert len(segments) >= 2
     assert len({segment["job"] for segment in segments}) == len(segments), "each part ran in a job of its own"
     assert [segment["first_step"] for segment in segments[1:]] == [segment["last_step"] for segment in segments[:-1]]
-    assert (project / TARGET).is_file()
+    pd.testing.assert_frame_equal(scores(project), scores(undisturbed))
 
 
 def test_gpu_jobs_go_to_the_gpu_partition_and_groups_take_one_gpu(slurm):
@@ -159,6 +160,8 @@ def test_gpu_jobs_go_to_the_gpu_partition_and_groups_take_one_gpu(slurm):
         pytest.skip("no jobs were run")
     on_gpu = [(resources, text) for partition, resources, text in rows if partition == "gpu"]
     on_cpu = [text for partition, _, text in rows if partition == "cpu"]
+    assert all(any(rule in text for _, text in on_gpu) for rule in ("pretrain", "predict_"))
     assert all("pretrain" in text or "predict_" in text for _, text in on_gpu)
     assert all(resources.endswith(":1") for resources, _ in on_gpu), on_gpu
-    assert {rule for rule in ("preprocess_dataset", "build_corpus", "evaluate_") if any(rule in t for t in on_cpu)}
+    assert all(any(rule in text for text in on_cpu) for rule in ("preprocess_dataset", "build_corpus", "evaluate_"))
+    assert not any("pretrain" in text for text in on_cpu)
