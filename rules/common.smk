@@ -149,18 +149,26 @@ def known_networks(dataset):
 
 
 def announce_downloads():
-    """Say at planning time what a run downloads, as far as the registries know; once, not in every job."""
+    """Say at planning time what Table 1 of the chosen rows still downloads, as far as the tables know; once, not in every job."""
     if SCALE["source"] != "download" or not workflow.is_main_process:
         return
-    corpora_used = {EXPERIMENTS[name]["data"]["corpus"] for name in VARIANTS}
-    names = {name for corpus in corpora_used for name in CORPORA[corpus]}
-    files = [DATASETS[name].bytes for name in sorted(names.union(TEST_DATASETS))]
     wanted = {truth for name in TEST_DATASETS for truth in DATASETS[name].truth}
     used = {truth for name in TEST_DATASETS for truth in known_networks(name)}
-    published = {
-        TRUTHS[name].file: TRUTHS[name].bytes for name in used if name in TRUTHS
-    }
-    logger.warning(f"data: {inventory.Total.of(files + list(published.values()))}")
+    stock = inventory.Inventory.build(
+        CONFIG,
+        config["scale"],
+        registry=TESTS,
+        corpora=RESOLVED,
+        truths=TRUTHS,
+        protein_model=config["protein_model"],
+    )
+    files = stock.collect(
+        datasets=[*processed_datasets(), *TEST_DATASETS],
+        truths=sorted(used.intersection(TRUTHS)),
+    )
+    absent = stock.enforce(stock.absent(files))
+    total = inventory.Total.of(file.expected.bytes for file in absent)
+    logger.warning(f"data: {total}; {len(files) - len(absent)} are there")
     for name in sorted(wanted - used):
         logger.warning(
             f"networks are not scored against {name}: put {TRUTHS[name].file} into a folder and add --config mirror=FOLDER"
@@ -169,10 +177,25 @@ def announce_downloads():
         logger.warning(f"corpus {corpus} is incomplete: {missing}")
 
 
+def used_corpora():
+    """The corpora that the chosen variants and the baselines learn from."""
+    used = {
+        BASELINE_CORPUS,
+        *(EXPERIMENTS[name]["data"]["corpus"] for name in VARIANTS),
+    }
+    return [name for name in CORPORA if name in used]
+
+
+def processed_datasets():
+    """The datasets of these corpora, and those that are processed by the same jobs."""
+    wanted = {name for corpus in used_corpora() for name in CORPORA[corpus]}
+    chunks = [names for names in CHUNKS.values() if not wanted.isdisjoint(names)]
+    return [name for names in chunks for name in names]
+
+
 def incomplete_corpora():
-    """The corpora that the chosen variants need and whose listings are not complete, with what is missing."""
-    used = {EXPERIMENTS[name]["data"]["corpus"] for name in VARIANTS}
-    return {name: text for name, text in PARTIAL.items() if name in used}
+    """The corpora that are needed and whose listings are not complete, with what is missing."""
+    return {name: PARTIAL[name] for name in used_corpora() if name in PARTIAL}
 
 
 def refuse_incomplete_corpora():

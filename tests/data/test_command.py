@@ -73,11 +73,14 @@ def test_a_name_of_a_dataset_and_of_its_truth_means_both(project):
 
 def test_a_plan_of_a_scale_holds_its_tests_truths_corpora_and_organisms_and_says_what_is_incomplete(project):
     plan = json.loads(run("plan", "--json").output)
+    assert all(row["licence"] and row["citation"] for row in plan["files"] if row["kind"] in ("organism", "model"))
     kinds = [(row["kind"], row["name"]) for row in plan["files"]]
     assert kinds[:2] == [("dataset", "one"), ("dataset", "two")], "three is read by no task"
     assert ("truth", "net") in kinds
     assert sum(name.startswith("tahoe_plate") for _, name in kinds) == 14
-    assert any(kind == "organism" for kind, _ in kinds)
+    assert ("organism", "Homo_sapiens.GRCh38.114.gtf.gz") in kinds
+    assert not any("Zea_mays" in name for _, name in kinds), "no dataset is of maize"
+    assert sum(row["bytes"] for row in plan["files"] if row["kind"] == "model") > 2.6e9
     assert len(kinds) == len(set(kinds)), "corpora overlap, files do not"
     assert plan["to_fetch"]["files"] == len(kinds)
     assert set(plan["incomplete"]) == {"curated", "human_200", "cxg_full", "cxg_tahoe", "all"}
@@ -127,8 +130,53 @@ def test_verify_is_quiet_about_right_files_and_has_one_line_per_bad_one(project)
 
 
 def absent(project, there):
-    inventory = Inventory.read(project / "config", "paper")
-    return str(len(inventory.corpora.datasets) + len(inventory.truths) - there)
+    return str(len(Inventory.read(project / "config", "paper").everything()) - there)
+
+
+def test_datasets_that_only_a_study_reads_are_fetched_too(project, site):
+    table = project / "config/datasets.tsv"
+    table.write_text(table.read_text().replace("\tspatial\t", "\topen_problems\t"))
+    names = [(row["kind"], row["name"]) for row in json.loads(run("plan", "--json").output)["files"]]
+    assert names.count(("dataset", "three")) == 1
+
+
+def test_a_protein_model_and_files_of_organisms_are_fetched_by_name_to_where_the_workflow_looks(
+    project, site, tmp_path
+):
+    mirror = tmp_path / "mirror"
+    for name in ("tiny/config.json", "tiny/vocab.txt", "Homo_sapiens.gene_info.gz"):
+        (mirror / name).parent.mkdir(parents=True, exist_ok=True)
+        (mirror / name).write_bytes(name.encode())
+    rows = [
+        f"tiny\t{file}\thttps://host/{file}\t{sha256(f'tiny/{file}'.encode())}\t{len(f'tiny/{file}')}\tMIT\tAnn 2020"
+        for file in ("config.json", "vocab.txt")
+    ]
+    header = "model\tfile\turl\tsha256\tbytes\tlicence\tcitation"
+    (project / "config/protein_models.tsv").write_text("\n".join([header, *rows]) + "\n")
+    config = project / "config/config.yaml"
+    config.write_text(config.read_text().replace("protein_model: esm2_t33_650M_UR50D", "protein_model: tiny"))
+    run("fetch", "tiny", "Homo_sapiens.gene_info.gz", "--mirror", mirror)
+    assert (project / "resources/paper/models/tiny/vocab.txt").read_bytes() == b"tiny/vocab.txt"
+    assert (project / "resources/paper/genes/Homo_sapiens.gene_info.gz").is_file()
+    assert run("verify").output == f"{absent(project, 3)} absent, 3 right\n"
+    (mirror / "tiny/vocab.txt").write_bytes(b"tiny/vocab.tx_")
+    assert "resources/paper/models/tiny/vocab.txt: has sha256 " in run("verify", "tiny", code=1).output
+
+
+@pytest.mark.parametrize(
+    ("table", "old", "new"),
+    [
+        ("config.yaml", "protein_model: esm2_t33_650M_UR50D", "protein_model: my/esm2"),
+        ("scales/paper.yaml", "gene_embedding: results/paper/gene_embedding.parquet", "gene_embedding: my.parquet"),
+    ],
+)
+def test_a_model_or_vectors_of_ones_own_are_not_downloaded(project, table, old, new):
+    text = (project / "config" / table).read_text()
+    assert text.count(old) == 1
+    (project / "config" / table).write_text(text.replace(old, new))
+    files = json.loads(run("plan", "--json").output)["files"]
+    assert "model" not in {row["kind"] for row in files}
+    assert any(".pep.all.fa" in row["name"] for row in files) == (table == "config.yaml"), "proteins are for vectors"
 
 
 def test_a_mirror_can_be_verified_by_the_names_of_the_registry(project, tmp_path):
@@ -148,7 +196,7 @@ def test_a_file_of_which_nothing_is_known_is_counted_as_such(project, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["plan", "typo"], r"no datasets or truths \['typo'\]"),
+        (["plan", "typo"], r"no datasets, truths or files \['typo'\]"),
         (["plan", "--scale", "mini"], "scale 'mini' downloads nothing: the source of its files is 'simulate'"),
         (["fetch", "--corpus", "typo"], r"no corpora \['typo'\]; known: \['all', 'curated'"),
         (["list", "--source", "typo"], r"no source 'typo'; known: \['cellxgene'"),

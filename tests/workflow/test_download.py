@@ -6,6 +6,7 @@ import re
 import tarfile
 
 import anndata
+import pytest
 import yaml
 
 from scprint2.data.checksums import read_checksums
@@ -80,11 +81,36 @@ def test_a_truth_that_is_not_registered_is_named_with_those_that_are(project):
     assert re.search(r"no network truth 'typo' in config/down/truths.tsv; known: \['net'\]", printed)
 
 
+@pytest.mark.parametrize("embedding", [None, "results/down/gene_embedding.parquet"])
+def test_a_plan_counts_the_files_that_its_jobs_download(project, embedding):
+    rows = ["one\tNCBITaxon:9606\thttp://127.0.0.1:9/one\tone.h5ad\t7000\tlung\tnet"]
+    truths = [
+        "net\tscores.txt\thttp://127.0.0.1:9/scores\tprotein_pairs\t0.4\tids",
+        "ids\tids.dat\thttp://127.0.0.1:9/ids\tnone\t\t",
+    ]
+    add_download_scale(project, "", rows=rows, truths=truths)
+    project.edit_yaml("config/scales/down.yaml", {"gene_embedding": embedding})
+    settings = ("results/table1.csv", "-n", "--quiet", "rules", "--config", "scale=down", "variants=base")
+    printed = project.run(*settings)
+    jobs = dict(re.findall(r"^download_(\w+) +(\d+)$", printed.split("Reasons:")[0], re.MULTILINE))
+    jobs = {rule: int(number) for rule, number in jobs.items()}
+    organism = {"organism_file": 5, "protein_model": 5} if embedding else {"organism_file": 4}
+    assert jobs == {"dataset": 1, "source": 2} | organism
+    plates = 2  # downloaded by the jobs that process them
+    assert f"data: {sum(jobs.values()) + plates} files, " in printed
+    there = project / "resources/down/datasets/one.h5ad"
+    there.parent.mkdir(parents=True)
+    there.write_bytes(b"")
+    again = project.run(*settings)
+    assert re.search(rf"^data: {sum(jobs.values()) + plates - 1} files, .*; 1 are there$", again, re.MULTILINE)
+    assert not re.search(r"^download_dataset +\d", again, re.MULTILINE), "a file that was fetched before is not downloaded"
+
+
 def test_a_plan_says_the_bytes_once_and_a_run_on_an_incomplete_listing_is_refused(project):
     rows = ["one\tNCBITaxon:9606\thttp://127.0.0.1:9/one\tone.h5ad\t7000\tlung\t"]
     add_download_scale(project, "", rows=rows)
     printed = project.run("results/table1.csv", "-n", "--quiet", "rules", "--config", "scale=down", "variants=base")
-    assert len(re.findall(r"^data: 3 files, .* in those of known size", printed, re.MULTILINE)) == 1
+    assert len(re.findall(r"^data: 7 files, .* in those of known size", printed, re.MULTILINE)) == 1
     assert "incomplete" not in printed, "Tahoe has 14 plates, and all are listed"
     project.edit("config/scales/down.yaml", "- tahoe", "- cellxgene")
     target = "results/down/corpora/curated.json"

@@ -15,7 +15,10 @@ app = typer.Typer(help="Datasets: list sources, plan, fetch and verify files.", 
 Config = Annotated[Path, typer.Option(help="Folder with base.yaml, scales/ and manifests/.", file_okay=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Scale = Annotated[str, typer.Option(help="Scale whose datasets, corpora and truths are meant.")]
-Names = Annotated[list[str] | None, typer.Argument(help="Datasets or truths; without any, all of the scale.")]
+Names = Annotated[
+    list[str] | None,
+    typer.Argument(help="Datasets, truths, protein models or files of organisms; without any, all that rules ask for."),
+]
 Corpora = Annotated[list[str] | None, typer.Option("--corpus", help="The datasets of a corpus; may be repeated.")]
 Registry = Annotated[
     Path | None, typer.Option(help="A table of datasets in place of the scale's.", exists=True, dir_okay=False)
@@ -127,7 +130,7 @@ def plan(
 
     inventory = _read_downloads(config, scale, registry=registry)
     wanted = inventory.enforce(inventory.choose(names=names or (), corpora=corpus or ()))
-    absent = [file for file in wanted if not file.target.is_file()]
+    absent = inventory.absent(wanted)
     missing = inventory.missing(corpus or ([] if names else inventory.corpora.corpora))
     if as_json:
         rows = [
@@ -220,9 +223,8 @@ def verify(
     from scprint2.data.inventory import Inventory
 
     inventory = Inventory.read(config, scale, registry=registry)
-    chosen = inventory.choose(names=names or (), corpora=corpus or ())
-    if not names and not corpus:  # what no task reads may lie there too
-        chosen = inventory.choose(names=[*inventory.corpora.datasets, *inventory.truths])
+    asked = bool(names or corpus)  # without names also what nothing reads: it may lie there
+    chosen = inventory.choose(names=names or (), corpora=corpus or ()) if asked else inventory.everything()
     bad: dict[str, str] = {}
     counts: Counter[str] = Counter()
     for file in inventory.enforce(chosen):

@@ -3,20 +3,28 @@
 Imports neither torch nor pandas.
 """
 
+import os
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from scprint2.config.overlay import assign_datasets, read_scale
+from scprint2.config.overlay import assign_datasets, read_scale, read_yaml
+from scprint2.config.studies import list_study_jobs, read_studies
+from scprint2.config.tasks import read_tasks
 from scprint2.data.checksums import read_checksums
 from scprint2.data.corpora import Corpora, resolve_corpora
 from scprint2.data.download import Expected, expected_file
+from scprint2.data.protein_models import read_protein_models
+from scprint2.data.publishers import publisher_of, read_publishers
 from scprint2.data.registry import URLS, Dataset, read_organisms, read_registry, url_name
 from scprint2.data.truths import TruthSource, read_truths
 
 CHECKSUMS = "checksums.tsv"  # of the configuration's folder
 MANIFESTS = "manifests"
+MODELS = "protein_models.tsv"
+PUBLISHERS = "publishers.tsv"
 TRUTHS = "truths.tsv"  # beside the registry of datasets
+EMBEDDING = "results/{scale}/gene_embedding.parquet"  # where rule join_gene_embeddings puts it
 
 
 @dataclass(frozen=True)
@@ -26,7 +34,7 @@ class SourceFile:
     Attributes
     ----------
     name
-        Of the dataset or truth.
+        Of the dataset or truth; of other files their own, behind that of the model they belong to.
     target
         Where the workflow keeps it.
     """
@@ -39,6 +47,10 @@ class SourceFile:
     citation: str
     target: Path
 
+    def is_named(self, names: Iterable[str]) -> bool:
+        """Return whether one of these is its name, or that of its model."""
+        return not {self.name, self.name.split("/")[0]}.isdisjoint(names)
+
 
 @dataclass(frozen=True)
 class Inventory:
@@ -46,18 +58,20 @@ class Inventory:
 
     Attributes
     ----------
-    roles
-        Datasets that a task of the gymnasium reads.
-    organisms
-        URLs of the files that describe organisms.
+    roles, studies
+        Datasets that a task of the gymnasium reads, and further ones that a study reads.
+    references
+        The files that describe the organisms of all datasets and, where their genes get vectors from a protein language model
+        that is downloaded, the files of that model.
     """
 
     scale: str
     source: str
     corpora: Corpora
     roles: tuple[str, ...]
+    studies: tuple[str, ...]
     truths: Mapping[str, TruthSource]
-    organisms: tuple[str, ...]
+    references: tuple[SourceFile, ...]
     checksums: Path
 
     @classmethod
@@ -72,21 +86,57 @@ class Inventory:
         settings, config = read_scale(Path(config), scale), Path(config)
         path = Path(registry or settings["registry"])
         datasets = read_registry(path)
-        roles = assign_datasets(
-            settings["roles"], {name: row.roles for name, row in datasets.items()}, where=f"scale {scale}"
+        return cls.build(
+            config,
+            scale,
+            registry=datasets,
+            corpora=resolve_corpora(settings["corpora"], datasets, folder=config / MANIFESTS, where=f"scale {scale}"),
+            truths=read_truths(path.with_name(TRUTHS)),
+            protein_model=read_yaml(config / "config.yaml")["protein_model"],
+        )
+
+    @classmethod
+    def build(
+        cls,
+        config: Path,
+        scale: str,
+        *,
+        registry: Mapping[str, Dataset],
+        corpora: Corpora,
+        truths: Mapping[str, TruthSource],
+        protein_model: str,
+    ) -> "Inventory":
+        """Add to tables that were read already what tasks, studies and organisms ask for.
+
+        `protein_model` is a model of `protein_models.tsv`, or a folder of the user's.
+
+        Raises
+        ------
+        ValueError
+            If a table does not exist or is malformed.
+        """
+        settings = read_scale(config, scale)
+        words = {name: row.roles for name, row in registry.items()}
+        roles = assign_datasets(settings["roles"], words, where=f"scale {scale}")
+        embedded = settings["gene_embedding"] == EMBEDDING.format(scale=scale)
+        used = {dataset.organism for dataset in corpora.datasets.values()}
+        models = _model_files(config / MODELS, protein_model, scale=scale) if embedded else []
+        organisms = _organism_files(
+            settings["organisms"], used, scale=scale, proteins=embedded, publishers=config / PUBLISHERS
         )
         return cls(
             scale=scale,
             source=settings["source"],
-            corpora=resolve_corpora(settings["corpora"], datasets, folder=config / MANIFESTS, where=f"scale {scale}"),
+            corpora=corpora,
             roles=tuple(dict.fromkeys(name for names in roles.values() for name in names)),
-            truths=read_truths(path.with_name(TRUTHS)),
-            organisms=_urls(settings["organisms"]),
+            studies=_study_datasets(config, scale, roles=roles, words=words),
+            truths=truths,
+            references=(*organisms, *models),
             checksums=config / CHECKSUMS,
         )
 
     def choose(self, *, names: Iterable[str] = (), corpora: Iterable[str] = ()) -> list[SourceFile]:
-        """List the files of datasets, truths and corpora by name; without any, of everything that the scale trains or tests on.
+        """List files by names of datasets, truths, models, files of organisms, and corpora; without any, all that rules ask for.
 
         A name may be that of a dataset and of its truth; both are meant. Truths without a URL are among them only by name.
 
@@ -96,27 +146,38 @@ class Inventory:
             If a name is not known.
         """
         names, corpora = list(names), list(corpora)
-        organisms = () if names or corpora else self.organisms
         unknown = [name for name in corpora if name not in self.corpora.corpora]
         if unknown:
             raise ValueError(f"scale {self.scale!r} has no corpora {unknown}; known: {sorted(self.corpora.corpora)}")
         if not names and not corpora:
-            names, corpora = list(self.roles), list(self.corpora.corpora)
-            used = {truth for name in names for truth in self.corpora.datasets[name].truth}
-            names += sorted(name for name in used & set(self.truths) if self.truths[name].is_within_reach(None))
+            return self._asked_for()
         known = self.corpora.datasets
-        missing = [name for name in names if name not in known and name not in self.truths]
+        references = [file for file in self.references if file.is_named(names)]
+        missing = [
+            name
+            for name in names
+            if name not in known and name not in self.truths and not any(file.is_named([name]) for file in references)
+        ]
         if missing:
             raise ValueError(
-                f"scale {self.scale!r} has no datasets or truths {missing}; `scprint2 data plan --files` lists them"
+                f"scale {self.scale!r} has no datasets, truths or files {missing}; `scprint2 data plan --files` lists them"
             )
-        members = [name for corpus in corpora for name in self.corpora.corpora[corpus]]
-        chosen = dict.fromkeys(name for name in [*names, *members] if name in known)
-        truths = [self.truths[name] for name in names if name in self.truths]
-        truths += [self.truths[truth.mapping] for truth in truths if truth.mapping]
-        files = [self._dataset_file(known[name]) for name in chosen]
-        files += [self._truth_file(truth) for truth in {truth.file: truth for truth in truths}.values()]
-        return files + [self._organism_file(url) for url in organisms]
+        datasets = [*(name for name in names if name in known), *self._members(corpora)]
+        return self._files(datasets, [name for name in names if name in self.truths]) + references
+
+    def collect(self, *, datasets: Iterable[str], truths: Iterable[str]) -> list[SourceFile]:
+        """List what a run gets: files of datasets and truths, what truths need, and the files that describe organisms."""
+        return self._files(datasets, truths) + list(self.references)
+
+    def everything(self) -> list[SourceFile]:
+        """List every file that a table names, also those that nothing reads."""
+        return self.collect(datasets=self.corpora.datasets, truths=self.truths)
+
+    def absent(self, files: Iterable[SourceFile]) -> list[SourceFile]:
+        """Return the files that are not where the workflow keeps them; a folder is listed once, however many files it has."""
+        files = list(files)
+        there = {folder: _names_in(folder) for folder in {file.target.parent for file in files}}
+        return [file for file in files if file.target.name not in there[file.target.parent]]
 
     def missing(self, corpora: Iterable[str]) -> dict[str, str]:
         """Say which of these corpora are not complete because a listing is not."""
@@ -135,6 +196,22 @@ class Inventory:
             replace(file, expected=file.expected.know(learnt.get(file.expected.name), where=self.checksums))
             for file in files
         ]
+
+    def _asked_for(self) -> list[SourceFile]:
+        """List what the rules for all rows of Table 1 and all studies ask for."""
+        tests = dict.fromkeys([*self.roles, *self.studies])
+        wanted = {truth for name in tests for truth in self.corpora.datasets[name].truth} & set(self.truths)
+        truths = sorted(name for name in wanted if self.truths[name].is_within_reach(None))
+        return self.collect(datasets=[*tests, *self._members(self.corpora.corpora)], truths=truths)
+
+    def _members(self, corpora: Iterable[str]) -> list[str]:
+        return [name for corpus in corpora for name in self.corpora.corpora[corpus]]
+
+    def _files(self, datasets: Iterable[str], truths: Iterable[str]) -> list[SourceFile]:
+        sources = [self.truths[name] for name in truths]
+        sources += [self.truths[truth.mapping] for truth in sources if truth.mapping]
+        files = [self._dataset_file(self.corpora.datasets[name]) for name in dict.fromkeys(datasets)]
+        return files + [self._truth_file(truth) for truth in {truth.file: truth for truth in sources}.values()]
 
     def _dataset_file(self, dataset: Dataset) -> SourceFile:
         kept = f"sources/{dataset.file}" if dataset.is_archive else f"datasets/{dataset.name}.h5ad"
@@ -159,15 +236,67 @@ class Inventory:
             target=Path(f"resources/{self.scale}/sources/{truth.file}"),
         )
 
-    def _organism_file(self, url: str) -> SourceFile:
-        file = url_name(url)
-        target = Path(f"resources/{self.scale}/genes/{file}")
-        return SourceFile("organism", file, Expected(file), (url,), licence="", citation="", target=target)
+
+def _study_datasets(
+    config: Path, scale: str, *, roles: Mapping[str, list[str]], words: Mapping[str, tuple[str, ...]]
+) -> tuple[str, ...]:
+    tasks = read_tasks(config, scale=scale)["tasks"]
+    studies = read_studies(config, scale=scale, tasks=tasks).values()
+    jobs = [job for study in studies for job in list_study_jobs(study, tasks=tasks, roles=roles, words=words)]
+    return tuple(dict.fromkeys(job.dataset for job in jobs))
 
 
-def _urls(organisms: str | Path) -> tuple[str, ...]:
-    values = [value for row in read_organisms(organisms).values() for value in asdict(row).values()]
-    return tuple(dict.fromkeys(value for value in values if str(value).startswith(URLS)))
+def _organism_files(
+    organisms: str | Path, used: set[str], *, scale: str, proteins: bool, publishers: Path
+) -> list[SourceFile]:
+    """Return the files of the organisms that are used and have a URL; proteins are needed for vectors alone."""
+    known = read_publishers(publishers)
+    rows = [row.files for name, row in read_organisms(organisms).items() if name in used]
+    urls = [
+        url
+        for files in rows
+        for kind, url in files.items()
+        if url.startswith(URLS) and (proteins or kind != "proteins")
+    ]
+    found = []
+    for url in dict.fromkeys(urls):
+        file, publisher = url_name(url), publisher_of(url, known)
+        found.append(
+            SourceFile(
+                kind="organism",
+                name=file,
+                expected=Expected(file),
+                url=(url,),
+                licence=publisher.licence if publisher else "",
+                citation=publisher.citation if publisher else "",
+                target=Path(f"resources/{scale}/genes/{file}"),
+            )
+        )
+    return found
+
+
+def _model_files(models: Path, model: str, *, scale: str) -> list[SourceFile]:
+    """Return the files of a protein language model; none for a folder of the user's."""
+    return [
+        SourceFile(
+            kind="model",
+            name=f"{model}/{file.file}",
+            expected=Expected(f"{model}/{file.file}", file.sha256, file.bytes),
+            url=(file.url,),
+            licence=file.licence,
+            citation=file.citation,
+            target=Path(f"resources/{scale}/models/{model}/{file.file}"),
+        )
+        for file in read_protein_models(models).get(model, {}).values()
+    ]
+
+
+def _names_in(folder: Path) -> set[str]:
+    """Return the names of a folder's files, links to files among them."""
+    if not folder.is_dir():
+        return set()
+    with os.scandir(folder) as entries:
+        return {entry.name for entry in entries if entry.is_file()}
 
 
 @dataclass(frozen=True)
