@@ -29,7 +29,8 @@ rule compare_truths:
 
 rule draw_networks:
     input:
-        network_score_files,
+        scores=network_score_files,
+        controls="results/{scale}/controls.tsv",
     output:
         pdf="results/{scale}/figures/networks.pdf",
         png=report(

@@ -2,8 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from scprint2.plots.controls import Band
 from scprint2.tasks.layout import Group, Network, lay_out, lay_out_truths
-from scprint2.tasks.network_scores import collect_network_scores, method_scores
+from scprint2.tasks.network_scores import collect_network_scores, method_scores, panel_bands, truth_bands
 from scprint2.tasks.predictions import write_prediction
 from scprint2.tasks.scores import network_scores, score_prediction, score_rows, write_scores
 from tests.tasks.example import make_cells
@@ -48,3 +49,26 @@ def test_the_methods_of_one_prediction_are_laid_out_alike(prediction):
     assert list(table.index) == [(truth, method) for truth in TRUTHS for method in ("first", "second one")]
     assert table.loc[("alpha", "second one"), "odds_ratio"] == scores["odds_ratio_second_one:alpha"].value
     assert table.loc[("zeta", "first"), "shuffled"] == scores["odds_ratio_shuffled"].value
+
+
+def test_every_known_network_has_the_band_of_its_own_scores_and_none_without_controls():
+    first, second = Band(0.1, 0.2, ("random",)), Band(0.3, 0.4, ("random",))
+    bands = {
+        ("networks", "x", "average_precision"): first,
+        ("networks", "x", "average_precision:alpha"): second,
+        ("networks", "y", "average_precision:none"): first,
+        ("networks", "x", "odds_ratio:alpha"): first,
+    }
+    assert truth_bands(bands, "x", metric="average_precision", truths=TRUTHS) == {"zeta": first, "alpha": second}
+    assert truth_bands(bands, "y", metric="average_precision", truths=["zeta", "none"]) == {"none": first}
+    assert truth_bands({}, "x", metric="average_precision", truths=TRUTHS) == {}
+
+
+def test_the_panels_of_all_rows_have_the_bands_of_the_odds_ratio():
+    bands = {
+        ("networks", "x", "odds_ratio"): Band(0.5, 1.0, ("random",)),
+        ("networks", "x", "odds_ratio:alpha"): Band(2.0, 3.0, ("untrained",)),
+        ("networks", "x", "auprc"): Band(0.0, 1.0, ("random",)),
+    }
+    found = panel_bands(bands, truths={"x": list(TRUTHS), "y": ["zeta"]})
+    assert found == {"x / zeta": Band(0.5, 1.0, ("random",)), "x / alpha": Band(2.0, 3.0, ("untrained",))}

@@ -1,6 +1,7 @@
 """Figures of gene networks."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -8,7 +9,7 @@ import pandas as pd
 from jaxtyping import Float
 from matplotlib.figure import Figure
 
-from scprint2.plots.controls import Band, draw_band
+from scprint2.plots.controls import Band, draw_band, show_band
 
 KNOWN, OTHER = "#4477aa", "#bbbbbb"
 SHOWN_FROM = 0.02
@@ -135,13 +136,15 @@ def overlap_figure(overlap: pd.DataFrame, *, title: str) -> Figure:
     return figure
 
 
-def score_figure(scores: pd.DataFrame, *, title: str) -> Figure:
+def score_figure(scores: pd.DataFrame, *, title: str, bands: Mapping[str, Band] = MappingProxyType({})) -> Figure:
     """Draw odds ratios of some rows of the benchmark as dots, and of each against shuffled truths as a ring; panels are truths.
 
     Parameters
     ----------
     scores
         `panel`, `row`, `odds_ratio` and `shuffled`, one line per row and seed; NaN where one failed.
+    bands
+        Panel to the band of its controls' odds ratios.
     """
     panels, rows = list(dict.fromkeys(scores["panel"])), list(dict.fromkeys(scores["row"]))
     figure, axes = plt.subplots(
@@ -165,10 +168,13 @@ def score_figure(scores: pd.DataFrame, *, title: str) -> Figure:
         axis.tick_params(labelsize=8)
         axis.grid(axis="y", color="#eeeeee")
         axis.spines[["top", "right"]].set_visible(False)
+        show_band(axis, bands.get(panel), along="x")
     axes[0, 0].set_yticks(range(len(rows)), rows, fontsize=8)
     axes[0, 0].set_ylim(len(rows) - 0.5, -0.5)
+    brown = f"\nbrown: {max((band.label for band in bands.values()), key=len)}" if bands else ""
     figure.suptitle(
-        f"{title}\nblue: score, one dot per seed; ring: against shuffles of the truth that keep every degree; dotted: chance",
+        f"{title}\nblue: score, one dot per seed; ring: against shuffles of the truth that keep every degree; dotted: chance"
+        f"{brown}",
         x=0.01,
         ha="left",
         fontsize=9,

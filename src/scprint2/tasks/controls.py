@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from scprint2.files import atomic_path
-from scprint2.plots.controls import Band, make_band
+from scprint2.plots.controls import Band, join_bands, make_band
 from scprint2.tasks.scores import read_scores
 
 COLUMNS = ["control", "variant", "seed", "task", "dataset", "metric", "value"]
@@ -43,6 +43,16 @@ def read_bands(path: str | Path) -> Bands:
         key = (line["task"], line["dataset"], line["metric"])
         values.setdefault(key, []).append((line["control"], float(line["value"])))
     return {key: band for key, pairs in values.items() if (band := make_band(pairs))}
+
+
+def pooled_bands(bands: Bands, task: str, datasets: Iterable[str]) -> dict[str, Band]:
+    """Return the band of each metric of a task over some datasets: from the lowest to the highest control of any of them."""
+    found: dict[str, list[Band]] = {}
+    wanted = set(datasets)
+    for (of_task, dataset, metric), band in bands.items():
+        if of_task == task and dataset in wanted:
+            found.setdefault(metric, []).append(band)
+    return {metric: band for metric, own in found.items() if (band := join_bands(own))}
 
 
 def read_column_bands(path: str | Path, columns: Mapping[str, Mapping[str, Any]]) -> dict[str, Band]:
