@@ -47,6 +47,8 @@ rule draw_context_sweep:
         "../envs/notebooks.yaml"
     params:
         figures="results/{scale}/figures",
+        controls=json.dumps(CONTROLS),
     shell:
         "python {input.runner} {input.notebook} --log {log.notebook} --out {output.notebook}"
-        " --files tables {input.tables} --parameters figures={params.figures} scale={wildcards.scale} > {log.text} 2>&1"
+        " --files tables {input.tables} --parameters figures={params.figures}"
+        " controls={params.controls:q} scale={wildcards.scale} > {log.text} 2>&1"

@@ -46,7 +46,8 @@ rule draw_pareto:
         "../envs/notebooks.yaml"
     params:
         figures="results/{scale}/figures",
+        controls=json.dumps(CONTROLS),
     shell:
         "python {input.runner} {input.notebook} --log {log.notebook} --out {output.notebook}"
         " --parameters costs={input.costs} table={input.table} long={input.long} figures={params.figures}"
-        " scale={wildcards.scale} > {log.text} 2>&1"
+        " controls={params.controls:q} scale={wildcards.scale} > {log.text} 2>&1"

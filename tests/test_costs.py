@@ -22,7 +22,8 @@ from scprint2.costs import (
     write_costs,
 )
 from scprint2.files import write_json
-from scprint2.plots.pareto import find_front, find_tasks, lay_out_pareto, plot_pareto
+from scprint2.plots.controls import Band
+from scprint2.plots.pareto import find_band, find_front, find_tasks, lay_out_pareto, plot_pareto
 from scprint2.tasks.predictions import write_prediction
 
 ROWS = [{"variant": name, "section": "Base", "name": name.title()} for name in ("base", "other")]
@@ -121,15 +122,27 @@ def test_a_row_is_charged_its_training_and_the_predictions_of_the_columns_task()
             job("pca", PREDICTION, task="embed", seconds=0.5),
         ]
     )
-    drawn = lay_out_pareto(table(), costs, {"scib_lung": "embed"}).set_index("variant")
+    controls = {"negative_control": "untrained", "shuffled": "shuffled"}
+    drawn = lay_out_pareto(table(), costs, {"scib_lung": "embed"}, controls=controls).set_index("variant")
     assert drawn["seconds"].to_dict() == {"base": 17.0, "other": 30.0, "negative_control": 1.5, "pca": 0.5}
     assert drawn["front"].to_dict() == {"base": True, "other": True, "negative_control": False, "pca": True}
     assert drawn["kind"].to_dict() == {
-        "base": "base", "other": "trained row", "negative_control": "untrained control", "pca": "baseline or control",
+        "base": "base", "other": "trained row", "negative_control": "control", "pca": "baseline",
     }  # fmt: skip
     figure = plot_pareto(drawn.reset_index(), scale="mini", devices="cpu A")
+    (band,) = figure.axes[0].patches
+    assert (band.get_y(), band.get_height()) == (10, 0), "the only control has a score of 10"
+    assert "controls (untrained)" in {text.get_text() for text in figure.legends[0].get_texts()}
     texts = {text.get_text() for text in figure.axes[0].texts}
     assert texts == {"base", "other", "pca"}
+
+
+def test_a_row_is_a_control_by_its_property_and_not_by_its_name():
+    costs = pd.DataFrame([job(name, PREDICTION, task="embed") for name in ("base", "negative_control", "pca")])
+    drawn = lay_out_pareto(table(), costs, {"scib_lung": "embed"}, controls={"pca": "shuffled"}).set_index("variant")
+    assert drawn["kind"].to_dict() == {"base": "base", "negative_control": "trained row", "pca": "control"}
+    assert find_band(drawn) == Band(40.0, 40.0, ("shuffled",))
+    assert find_band(drawn.loc[["base"]]) is None
 
 
 def test_of_names_that_would_lie_on_each_other_the_best_is_written():
@@ -139,7 +152,7 @@ def test_of_names_that_would_lie_on_each_other_the_best_is_written():
     close = table().query("variant in ['base', 'pca']").assign(scib_lung=[50.0, 49.9])
     far = pd.DataFrame([job("other", PREDICTION, task="embed", seconds=90.0)])
     rows = pd.concat([close, table().query("variant == 'other'")])
-    drawn = lay_out_pareto(rows, pd.concat([costs, far]), {"scib_lung": "embed"})
+    drawn = lay_out_pareto(rows, pd.concat([costs, far]), {"scib_lung": "embed"}, controls={})
     assert drawn["front"].all()
     texts = {text.get_text() for text in plot_pareto(drawn, scale="mini", devices="cpu A").axes[0].texts}
     assert texts == {"base", "other"}

@@ -14,6 +14,7 @@ from scprint2.plots.annotation import (
     reliability_figure,
     risk_coverage_figure,
 )
+from scprint2.plots.controls import Band
 from scprint2.plots.denoising import expression_figure, gain_by_depth, gain_overview
 from scprint2.plots.embedding import CAPTION, draw_map, embedding_panels, integration_table, kinds_figure
 from scprint2.plots.networks import overlap_figure, precision_recall_figure, score_figure, top_edges_figure
@@ -89,7 +90,11 @@ def test_answers_are_drawn_in_percent_with_what_is_strictly_right():
     table = pd.DataFrame(
         [[80, 60, 50, 40], [90, np.nan, np.nan, np.nan]], index=["single cells", "smoothed"], columns=columns
     )
-    figure = answers_figure(table, ceiling=95.0, title="set")
+    bands = {("smoothed", "accuracy"): Band(10.0, 30.0, ("random", "shuffled"))}
+    figure = answers_figure(table, ceiling=95.0, title="set", bands=bands)
+    shade = figure.axes[0].collections[-2].get_paths()[0].get_extents()
+    assert (shade.x0, shade.x1, shade.y0, shade.y1) == (10, 30, -0.4, 0.4), "behind the lower answer alone"
+    assert "controls (random, shuffled)" in texts(figure)
     assert {"single cells", "smoothed", "answerable"} <= set(texts(figure))
     strict, aware = figure.axes[0].lines[:2]
     assert list(aware.get_xdata()) == [80, 90]
@@ -99,7 +104,10 @@ def test_answers_are_drawn_in_percent_with_what_is_strictly_right():
 
 def test_the_risk_is_drawn_as_accuracy_inside_what_any_order_allows():
     answered, risk = np.array([0.25, 0.5, 0.75, 1.0]), np.array([0.0, 0.0, 1 / 3, 0.25])
-    axis = risk_coverage_figure(answered, risk, title="set").axes[0]
+    axis = risk_coverage_figure(answered, risk, title="set", band=Band(5.0, 20.0, ("random",))).axes[0]
+    (shade,) = axis.patches
+    assert shade.get_xy() == (0, 5)
+    assert shade.get_height() == 15
     (curve,) = [line for line in axis.lines if line.get_label() == "by confidence"]
     np.testing.assert_allclose(curve.get_ydata(), [100, 100, 200 / 3, 75])
     outline = axis.collections[0].get_paths()[0].vertices
@@ -136,7 +144,12 @@ def test_known_edges_are_counted_against_chance():
 def test_the_overview_draws_quarters_by_depth_and_every_way_to_count_that_was_computed():
     columns = [f"spearman_gain:depth_{part}" for part in (1, 2, 3, 4)] + ["spearman_gain", "spearman_gain_all", "other"]
     scores = pd.DataFrame([[1.0, 2, 3, 4, 5, np.nan, 9]], index=["set"], columns=columns)
-    left, right = gain_overview(scores, title="row").axes
+    bands = {"spearman_gain:depth_2": Band(-9.0, 1.0, ("random",)), "spearman_gain_all": Band(2.0, 3.0, ("untrained",))}
+    left, right = gain_overview(scores, title="row", bands=bands).axes
+    quarter, way = (axis.collections[place].get_paths()[0].get_extents() for axis, place in ((left, 0), (right, 1)))
+    assert (quarter.x0, quarter.x1, quarter.y0, quarter.y1) == (1.6, 2.4, -9, 1)
+    assert (way.x0, way.x1, way.y0, way.y1) == (2, 3, 0.6, 1.4)
+    assert "controls (random, untrained)" in texts(left.figure)
     assert list(left.lines[0].get_ydata()) == [1, 2, 3, 4]
     assert set(left.lines[1].get_ydata()) == {5}
     assert [label.get_text() for label in right.get_yticklabels()] == ["non-zero truth (Table 1)", "all entries"]
@@ -147,6 +160,16 @@ def test_kinds_of_embeddings_stand_below_each_other_with_their_three_parts():
     table = pd.DataFrame(
         {"bio": [50.0, 40], "batch": [80.0, np.nan], "total": [62.0, np.nan]}, index=["cell_type", "all"]
     )
+    bands = {("lung", "scib_bio"): Band(10.0, 45.0, ("random",)), ("lung", "scib_total"): Band(30.0, 40.0, ("random",))}
+    controlled = kinds_figure({"lung": table, "pancreas": table.iloc[:1]}, title="row", bands=bands)
+    assert [len(axis.get_yticklabels()) for axis in controlled.axes] == [3, 1], (
+        "a line of controls where there are some"
+    )
+    bars = [(bar.get_x(), bar.get_x() + bar.get_width()) for bar in controlled.axes[0].patches]
+    assert bars == [(10, 45), (30, 40)]
+    marks = controlled.axes[0].collections[:3]
+    rings = [[width for width in mark.get_linewidths() if width is not np.ma.masked] for mark in marks]
+    assert rings == [[0, 2], [0], [0]], "of 50 and 40 only the second is no better than 45; what failed has no mark"
     figure = kinds_figure({"lung": table, "pancreas": table.iloc[:1]}, title="row")
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["cell type", "all"]
     assert {"bio", "batch", "total", "lung", "pancreas"} <= set(texts(figure))
@@ -177,7 +200,12 @@ def test_a_score_is_drawn_beside_its_shuffled_control_and_a_failed_one_is_not():
         [("a", "base", 2.0, 1.5), ("a", "tf", 1.0, np.nan), ("b", "base", np.nan, np.nan), ("b", "tf", 4.0, 3.0)],
         columns=["panel", "row", "odds_ratio", "shuffled"],
     )
-    figure = score_figure(scores, title="t")
+    figure = score_figure(scores, title="t", bands={"b": Band(0.5, 1.2, ("random",))})
+    assert [len(axis.patches) for axis in figure.axes] == [0, 1], "each panel has its own band, or none"
+    assert figure.axes[1].patches[0].get_extents().transformed(figure.axes[1].transData.inverted()).x1 == pytest.approx(
+        1.2
+    )
+    assert "brown: controls (random)" in figure.get_suptitle()
     assert [axis.get_title(loc="left") for axis in figure.axes] == ["a", "b"]
     rings, dots = figure.axes[0].collections
     assert dots.get_offsets().filled(np.nan).tolist() == [[2, 0], [1, 1]]

@@ -1,10 +1,13 @@
 import numpy as np
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
 from scprint2.cli import app
 from scprint2.config.sweeps import read_sweep
-from scprint2.plots.context_sweep import plot_context_sweep, read_sweeps
+from scprint2.data import ontology
+from scprint2.metrics.annotation import expected_accuracy
+from scprint2.plots.context_sweep import find_control_range, plot_context_sweep, read_sweeps
 from scprint2.tasks.annotate import AnnotateSettings, predict_cell_types
 from scprint2.tasks.context_sweep import COLUMNS, ContextSweepSettings, sweep_context
 from scprint2.tasks.scores import annotation_scores
@@ -46,6 +49,40 @@ def test_the_accuracy_is_that_of_the_task_annotate(sweep, pretrained, labeled):
     own = sweep.query("label == 'cell_type' and genes == 30 and group == 'all'").set_index("calls")["accuracy"]
     assert own["single"] == scores["accuracy"].value
     assert own["smoothed"] == scores["accuracy_smoothed"].value
+
+
+def test_the_controls_are_what_chance_and_dealt_calls_are_expected_to_get(sweep, pretrained, labeled):
+    leaves, known = pretrained.labels["cell_type"].leaves, labeled.obs["cell_type_ontology_term_id"]
+    lines = sweep.query("label == 'cell_type' and genes == 30 and group == 'all'").set_index("calls")
+    right = [term in (leaf, *ontology.ancestors(leaf)) for term in known for leaf in leaves]
+    assert lines.loc["single", "random"] == pytest.approx(100 * np.mean(right)) != 0
+    truth, calls = np.array(list("aab")), np.array(list("abbb"))
+    assert expected_accuracy(truth, calls, ancestors={}) == pytest.approx(100 * (2 / 3 * 1 / 4 + 1 / 3 * 3 / 4))
+    assert expected_accuracy(truth, calls, ancestors={"b": {"a"}}) == pytest.approx(100 * (2 / 3 * 1 + 1 / 3 * 3 / 4))
+    assert (lines["shuffled"] <= lines["majority"] + 1e-9).all(), (
+        "calls that are dealt never beat the most frequent value"
+    )
+
+
+def test_a_control_row_is_in_the_band_and_has_no_line(sweep):
+    base = sweep.assign(variant="base", seed=0, dataset="set", random=10.0, shuffled=20.0)
+    untrained = base.assign(variant="no_training", accuracy=35.0)
+    both = pd.concat([base, untrained])
+    ends = find_control_range(both[both["label"] == "cell_type"].query("genes < 200"), {"no_training": "untrained"})
+    assert ends.loc[30].to_dict() == {"low": 10, "high": 35}
+    figure = plot_context_sweep(both, scale="mini", controls={"no_training": "untrained"})
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert "no training" not in legend
+    assert legend[-1] == "controls (random, shuffled, untrained)"
+    without = plot_context_sweep(base, scale="mini")
+    assert [text.get_text() for text in without.legends[0].get_texts()][-1] == "controls (random, shuffled)"
+
+
+def test_a_table_of_a_version_without_controls_says_what_to_do(sweep, tmp_path):
+    (tmp_path / "base/seed_0").mkdir(parents=True)
+    sweep.drop(columns=["random"]).to_csv(tmp_path / "base/seed_0/set.tsv", sep="\t", index=False)
+    with pytest.raises(ValueError, match="remove it and sweep again"):
+        read_sweeps([tmp_path / "base/seed_0/set.tsv"])
 
 
 def test_deep_cells_are_those_that_express_as_many_genes(sweep, labeled):
@@ -92,7 +129,7 @@ def test_the_figure_has_a_panel_per_label_and_draws_no_accuracy_of_few_cells(swe
     figure = plot_context_sweep(table, scale="mini")
     titles = [axis.get_title(loc="left") for axis in figure.axes if axis.get_visible()]
     assert titles == ["cell type", "sex", "organism"]
-    floor, deep, everything = figure.axes[0].lines[:3]
+    floor, deep, everything = figure.axes[0].lines[2:5]  # behind the two ends of the controls
     assert list(floor.get_ydata()) == [50, 50]
     assert list(deep.get_xdata()) == [10]
     assert list(everything.get_xdata()) == [10, 30]

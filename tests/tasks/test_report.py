@@ -10,6 +10,7 @@ import pytest
 
 from scprint2.baselines import BASELINES
 from scprint2.baselines.training_cells import TrainingCells
+from scprint2.plots.controls import Band
 from scprint2.tasks import report
 from scprint2.tasks.examples import annotation_example
 from scprint2.tasks.layout import read_truths
@@ -149,3 +150,15 @@ def test_the_table_of_scores_has_the_mean_over_donors_with_its_interval(tmp_path
     low, high = table.loc["accuracy, mean over donors", "many"].split("(")[1].split(";")[0].split(" to ")
     assert donors.min() <= float(low) < donors.mean() < float(high) <= donors.max()
     assert table.loc["accuracy, mean over donors", "none"] == ""
+
+
+def test_the_controls_of_an_answer_are_those_of_the_same_kind_of_answer():
+    one = report.Scored("lung", annotation_example("ordinary"), pd.DataFrame(columns=["metric", "value", "status"]))
+    smoothed, best = Band(1.0, 2.0, ("random",)), Band(3.0, 4.0, ("random",))
+    bands = {
+        ("annotate", "lung", "macro_f1_strict_smoothed"): smoothed,
+        ("annotate", "lung", "accuracy_top_5"): best,
+        ("annotate", "pancreas", "accuracy"): best,
+    }
+    found = report.answer_bands(one, bands)
+    assert found == {("smoothed", "macro_f1_strict"): smoothed, ("best of 5", "accuracy"): best}

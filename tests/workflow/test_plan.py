@@ -145,8 +145,8 @@ def test_the_context_sweep_is_a_target_of_its_own_for_the_named_rows_that_are_ru
     add_tiny_scale(project)
     assert "sweep_context" not in project.plan("--config", *SETTINGS)
     jobs = project.plan("results/figures/context_sweep.pdf", "--config", *SETTINGS)
-    assert (jobs["sweep_context"], jobs["draw_context_sweep"], jobs["publish_figure"]) == (1, 1, 1)
-    assert jobs["pretrain"] == 1, "the untrained control is not among the rows of the sweep"
+    assert (jobs["sweep_context"], jobs["draw_context_sweep"], jobs["publish_figure"]) == (2, 1, 1)
+    assert jobs["pretrain"] == 2, "base, and the untrained control for the band"
     printed = project.run(
         "results/figures/context_sweep.pdf", "--dry-run", "--config", "scale=tiny", "variants=mse", succeeds=False
     )

@@ -79,8 +79,8 @@ def test_figures_are_drawn_from_the_run_and_again_byte_for_byte(finished):
 def test_the_context_sweep_is_drawn_from_the_trained_models(finished):
     finished.run("results/figures/context_sweep.csv", "results/figures/context_sweep.png", "--config", *SETTINGS)
     sweep = pd.read_csv(finished / "results/figures/context_sweep.csv")
-    assert set(sweep["variant"]) == {"base"}
-    types = sweep.query("label == 'cell_type' and group == 'all' and calls == 'single'")
+    assert set(sweep["variant"]) == {"base", "negative_control"}
+    types = sweep.query("variant == 'base' and label == 'cell_type' and group == 'all' and calls == 'single'")
     assert types["genes"].tolist() == [16, 64]
     assert types["accuracy"].between(0, 100).all()
     notebook = (finished / "reports/tiny/figures/context_sweep.ipynb").read_text()

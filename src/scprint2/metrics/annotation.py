@@ -133,6 +133,16 @@ def is_right(
     return np.array(right, dtype=bool)[inverse.ravel()]
 
 
+def expected_accuracy(
+    truth: Shaped[np.ndarray, " cell"], calls: Shaped[np.ndarray, " call"], *, ancestors: Mapping[str, Set[str]]
+) -> float:
+    """Accuracy, times 100, that is expected when calls are dealt to cells by chance: that of every call for every cell."""
+    terms, cells = np.unique(truth.astype(str), return_counts=True)
+    called, times = np.unique(calls.astype(str), return_counts=True)
+    right = is_right(np.repeat(terms, len(called)), np.tile(called, len(terms)), ancestors=ancestors)
+    return 100 * float(np.average(right, weights=np.outer(cells, times).ravel()))
+
+
 def macro_f1(truth: Shaped[np.ndarray, " cell"], prediction: Shaped[np.ndarray, " cell"]) -> float:
     """Mean of the F1 scores of all terms that occur on either side, times 100; scikit-learn's definition and default."""
     _refuse_empty(truth)

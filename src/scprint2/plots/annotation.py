@@ -1,16 +1,17 @@
 """Figures of cell type annotation."""
 
 from collections.abc import Mapping, Sequence, Set
+from types import MappingProxyType
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Shaped
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
+from matplotlib.patches import Patch, Rectangle
 from scipy.cluster.hierarchy import leaves_list, linkage
 
-from scprint2.plots.controls import Band, draw_band
+from scprint2.plots.controls import BAND, EDGE, Band, draw_band, draw_strip, join_bands
 
 FEWEST_CELLS = 10  # of a bin of the reliability curve
 BLUE, ORANGE, GREY = "#4477aa", "#d55e00", "0.6"
@@ -103,7 +104,9 @@ def reliability_figure(
     return figure
 
 
-def answers_figure(table: pd.DataFrame, *, ceiling: float, title: str) -> Figure:
+def answers_figure(
+    table: pd.DataFrame, *, ceiling: float, title: str, bands: Mapping[tuple[str, str], Band] = MappingProxyType({})
+) -> Figure:
     """Draw the accuracy and the macro-F1 of each kind of answer, along the ontology (filled) and strictly (open).
 
     Parameters
@@ -112,6 +115,8 @@ def answers_figure(table: pd.DataFrame, *, ceiling: float, title: str) -> Figure
         A row per kind of answer; columns `accuracy`, `accuracy_strict`, `macro_f1`, `macro_f1_strict`, NaN where there is none.
     ceiling
         Share of cells, in percent, that can be right at all; NaN where it is not known.
+    bands
+        (kind of answer, column) to the band of what the controls get with the same kind of answer.
     """
     figure, axes = plt.subplots(
         1, 2, figsize=(8.2, 1.5 + 0.3 * len(table)), sharey=True, sharex=True, layout="constrained"
@@ -126,17 +131,22 @@ def answers_figure(table: pd.DataFrame, *, ceiling: float, title: str) -> Figure
             axis.axvline(aware[0], color=GREY, linewidth=1, zorder=0)
         axis.set(xlabel=f"{name} (%)", xlim=(-3, 103), ylim=(-0.6, len(table) - 0.4))
         axis.set_yticks(places, table.index)
+        for place, answer in zip(places, table.index, strict=True):
+            draw_strip(axis, bands.get((answer, metric)), float(place))
         axis.spines[["top", "right"]].set_visible(False)
     if np.isfinite(ceiling):
         axes[0].axvline(ceiling, color=ORANGE, linestyle=":", linewidth=1.5, zorder=0, label="answerable")
     handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower right", ncols=3, frameon=False, fontsize=8)
+    if spanned := join_bands(bands.values()):
+        handles.append(Patch(facecolor=BAND, edgecolor=EDGE, linewidth=0.6))
+        labels.append(spanned.label)
+    figure.legend(handles, labels, loc="outside lower right", ncols=4, frameon=False, fontsize=8)
     figure.suptitle(title, x=0.01, ha="left", fontsize=10)
     return figure
 
 
 def risk_coverage_figure(
-    answered: Float[np.ndarray, " point"], risk: Float[np.ndarray, " point"], *, title: str
+    answered: Float[np.ndarray, " point"], risk: Float[np.ndarray, " point"], *, title: str, band: Band | None = None
 ) -> Figure:
     """Draw the accuracy among the answered cells over their share, between the best and the worst order to answer them in.
 
@@ -146,18 +156,21 @@ def risk_coverage_figure(
         Share of answered cells, rising to 1.
     risk
         Error rate among them.
+    band
+        That of the controls' accuracy in percent, mean over all shares of answered cells (100 - `risk_coverage_area`).
     """
     figure, axis = plt.subplots(figsize=(4.4, 3.6), layout="constrained")
     accuracy = 1 - risk[-1]
     best = np.minimum(1, accuracy / answered)
     worst = np.maximum(0, 1 - risk[-1] / answered)
-    axis.fill_between(100 * answered, 100 * worst, 100 * best, color="0.93", linewidth=0, label="any order")
+    axis.fill_between(100 * answered, 100 * worst, 100 * best, color="0.93", linewidth=0, zorder=-1, label="any order")
     axis.axhline(100 * accuracy, color=GREY, linestyle="--", linewidth=1, label="order by chance")
     axis.plot(100 * answered, 100 * (1 - risk), color=BLUE, linewidth=2, label="by confidence")
     axis.axvline(90, color=GREY, linestyle=":", linewidth=1)
     axis.set(xlabel="answered cells, the most confident first (%)", ylabel="right among them (%)")
     axis.set(xlim=(0, 100), ylim=(-2, 102))
-    axis.legend(frameon=False, fontsize=8, loc="best")
+    draw_band(axis, band)
+    axis.legend(edgecolor="none", fontsize=8, loc="best")
     axis.spines[["top", "right"]].set_visible(False)
     figure.suptitle(title, x=0.01, ha="left", fontsize=10)
     return figure

@@ -2,12 +2,18 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import NullLocator, ScalarFormatter
+
+from scprint2.config.tasks import CONTROLS
+from scprint2.plots.controls import BAND, EDGE, KINDS
 
 # Okabe and Ito's palette; black is the first row.
 PALETTE = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -17,17 +23,30 @@ STARRED = "cell_type"
 
 
 def read_sweeps(tables: Iterable[str | Path]) -> pd.DataFrame:
-    """Read the tables `.../<variant>/seed_<n>/<dataset>.tsv` as one, with `variant`, `seed` and `dataset`."""
-    parts = []
+    """Read the tables `.../<variant>/seed_<n>/<dataset>.tsv` as one, with `variant`, `seed` and `dataset`.
+
+    Raises
+    ------
+    ValueError
+        If one is of a version that did not compute the controls.
+    """
+    parts, numbers = [], ("accuracy", "majority", *CONTROLS)
     for path in map(Path, tables):
-        table = pd.read_csv(path, sep="\t", keep_default_na=False, na_values={"accuracy": [""], "majority": [""]})
+        table = pd.read_csv(path, sep="\t", keep_default_na=False, na_values=dict.fromkeys(numbers, [""]))
+        if not set(CONTROLS) <= set(table.columns):
+            raise ValueError(f"{path}: made by a version without the controls {CONTROLS}; remove it and sweep again")
         seed = int(path.parent.name.removeprefix("seed_"))
         parts.append(table.assign(variant=path.parent.parent.name, seed=seed, dataset=path.stem))
     return pd.concat(parts, ignore_index=True)
 
 
-def plot_context_sweep(sweep: pd.DataFrame, *, scale: str) -> Figure:
+def plot_context_sweep(
+    sweep: pd.DataFrame, *, scale: str, controls: Mapping[str, str] = MappingProxyType({})
+) -> Figure:
     """Draw the mean over seeds and datasets, and the range: full for the cells that express so many genes, dashed for all.
+
+    Behind them is the band of the controls: random values, the calls of the rows dealt to other cells, and the rows of `controls`
+    (row to its kind), which have no lines.
 
     Raises
     ------
@@ -38,31 +57,57 @@ def plot_context_sweep(sweep: pd.DataFrame, *, scale: str) -> Figure:
     labels = list(dict.fromkeys(usable["label"]))
     if not labels:
         raise ValueError(f"no accuracy over at least {FEWEST_CELLS} cells: {sorted(set(sweep['reason']) - {''})}")
-    colors = dict(zip(dict.fromkeys(sweep["variant"]), PALETTE * len(sweep), strict=False))
+    shown = [variant for variant in dict.fromkeys(sweep["variant"]) if variant not in controls]
+    colors = dict(zip(shown, PALETTE * len(sweep), strict=False))
     lines = -(-len(labels) // ACROSS)
     size = (0.4 + PANEL[0] * min(ACROSS, len(labels)), 1.1 + PANEL[1] * lines)
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots(lines, min(ACROSS, len(labels)), squeeze=False, sharex=True, sharey=True).ravel()
     for axis, label in zip(axes, labels, strict=False):
-        _draw_panel(axis, usable.loc[usable["label"] == label], colors, star=label == STARRED)
+        part = usable.loc[usable["label"] == label]
+        _draw_controls(axis, find_control_range(part, controls))
+        _draw_panel(axis, part, colors, star=label == STARRED)
         axis.set_title(str(label).replace("_", " "), fontsize=9, loc="left")
     for axis in axes[len(labels) :]:
         axis.set_visible(False)
     for axis in axes[max(len(labels) - ACROSS, 0) : len(labels)]:  # nothing stands below these
         axis.tick_params(labelbottom=True)
         axis.set_xlabel("genes in context", fontsize=8)
-    handles = [Line2D([], [], color=color, label=name.replace("_", " ")) for name, color in colors.items()]
+    handles: list[Artist] = [
+        Line2D([], [], color=color, label=name.replace("_", " ")) for name, color in colors.items()
+    ]
     handles += [
         Line2D([], [], color="0.4", label="cells that express so many"),
         Line2D([], [], color="0.4", linestyle="--", label="all cells"),
         Line2D([], [], color="0.4", marker="*", linestyle="", label="smoothed"),
         Line2D([], [], color="0.6", linestyle=":", label="the most frequent value for all cells"),
+        Patch(facecolor=BAND, edgecolor=EDGE, linewidth=0.6, label=f"controls ({', '.join(_kinds(sweep, controls))})"),
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False, fontsize=8)
     figure.supylabel("accuracy (%)", fontsize=9)
     datasets = ", ".join(dict.fromkeys(sweep["dataset"]))
     figure.suptitle(f"Accuracy over genes in context · {datasets} · scale {scale}", x=0.01, ha="left", fontsize=10)
     return figure
+
+
+def find_control_range(sweep: pd.DataFrame, controls: Mapping[str, str]) -> pd.DataFrame:
+    """`low` and `high` of the controls at each number of genes, over both groups of cells and all rows, seeds and datasets."""
+    single = sweep.loc[sweep["calls"] == "single"]
+    parts = [single[["genes", name]].set_axis(["genes", "value"], axis=1) for name in CONTROLS]
+    rows = single.loc[single["variant"].isin(list(controls)), ["genes", "accuracy"]]
+    values = pd.concat([*parts, rows.set_axis(["genes", "value"], axis=1)]).groupby("genes")["value"]
+    return pd.DataFrame({"low": values.min(), "high": values.max()})
+
+
+def _kinds(sweep: pd.DataFrame, controls: Mapping[str, str]) -> list[str]:
+    found = {*CONTROLS, *(controls[variant] for variant in sweep["variant"] if variant in controls)}
+    return [kind for kind in KINDS if kind in found]
+
+
+def _draw_controls(axis: Axes, ends: pd.DataFrame) -> None:
+    axis.fill_between(ends.index, ends["low"], ends["high"], color=BAND, linewidth=0, zorder=0)
+    for end in ("low", "high"):
+        axis.plot(ends.index, ends[end], color=EDGE, linewidth=0.6, zorder=0.1)
 
 
 def _draw_panel(axis: Axes, sweep: pd.DataFrame, colors: Mapping[str, str], *, star: bool) -> None:

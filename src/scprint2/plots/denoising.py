@@ -1,12 +1,16 @@
 """Figures of denoising."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Num
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
-from scprint2.plots.controls import Band, draw_band
+from scprint2.plots.controls import BAND, EDGE, Band, draw_band, draw_strip, join_bands
 from scprint2.plots.ticks import label_decades
 
 NOISY, DENOISED = "#999999", "#4477aa"
@@ -60,13 +64,15 @@ def gain_by_depth(
     return figure
 
 
-def gain_overview(scores: pd.DataFrame, *, title: str) -> Figure:
+def gain_overview(scores: pd.DataFrame, *, title: str, bands: Mapping[str, Band] = MappingProxyType({})) -> Figure:
     """Draw the gain of each dataset by depth of the noisy cell, and what it is when it is counted otherwise.
 
     Parameters
     ----------
     scores
         Rows are datasets, columns metrics; NaN where a metric failed or was not computed.
+    bands
+        Metric to the band of its controls over all these datasets.
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.6, 3.6), layout="constrained", width_ratios=(1, 1.15))
     quarters = [metric for metric in scores.columns if metric.startswith("spearman_gain:depth_")]
@@ -79,12 +85,21 @@ def gain_overview(scores: pd.DataFrame, *, title: str) -> Figure:
         right.scatter(values[list(ways)].to_numpy(dtype=float), np.arange(len(ways)), color=color, s=34, zorder=3)
     left.set(xlabel="quarter of the cells by counts left after the noise", ylabel="gain (dotted: all cells)")
     left.set_xticks(range(1, len(quarters) + 1), [str(part) for part in range(1, len(quarters) + 1)])
-    left.legend(frameon=False, fontsize=8)
+    left.set_xlim(0.5, len(quarters) + 0.5)
+    handles, labels = left.get_legend_handles_labels()
+    if spanned := join_bands(bands.get(metric) for metric in (*quarters, *ways)):
+        handles.append(Patch(facecolor=BAND, edgecolor=EDGE, linewidth=0.6))
+        labels.append(spanned.label)
+    left.legend(handles, labels, frameon=False, fontsize=8)
     left.axhline(0, color="0.5", linewidth=1)
     right.axvline(0, color="0.5", linewidth=1)
     right.set(xlabel="gain", ylim=(len(ways) - 0.5, -0.5))
     right.set_yticks(range(len(ways)), list(ways.values()))
     right.grid(axis="y", color="0.9")
+    for place, metric in enumerate(quarters, start=1):
+        draw_strip(left, bands.get(metric), float(place), along="y")
+    for place, metric in enumerate(ways):
+        draw_strip(right, bands.get(metric), float(place))
     for axis in (left, right):
         axis.spines[["top", "right"]].set_visible(False)
     figure.suptitle(title, x=0.01, ha="left", fontweight="bold", fontsize=10)

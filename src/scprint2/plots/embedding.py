@@ -11,9 +11,10 @@ import pandas as pd
 from jaxtyping import Float, Int, Num, Shaped
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from sklearn.manifold import TSNE
 
-from scprint2.plots.controls import EDGE, Band
+from scprint2.plots.controls import BAND, EDGE, Band
 
 CAPTION = (
     "A t-SNE is a picture, not evidence: distances, sizes and gaps in it mean little. Read the scores; "
@@ -123,30 +124,53 @@ def integration_table(
     return figure
 
 
-def kinds_figure(tables: Mapping[str, pd.DataFrame], *, title: str) -> Figure:
+def kinds_figure(
+    tables: Mapping[str, pd.DataFrame], *, title: str, bands: Mapping[tuple[str, str], Band] = MappingProxyType({})
+) -> Figure:
     """Draw the bio part, the batch part and the total of each kind of embedding, one panel per dataset.
+
+    The last line has where the controls end, for each of the three; a brown ring says that a score is no better than the best
+    of them.
 
     Parameters
     ----------
     tables
         Dataset to its scores in percent: rows are kinds, columns `bio`, `batch` and `total`; NaN where one failed.
+    bands
+        (dataset, metric) to the band of its controls, which have one kind of embedding only.
     """
-    rows = max(map(len, tables.values()))
+    rows = max(map(len, tables.values())) + bool(bands)
     figure, axes = plt.subplots(
         1, len(tables), figsize=(4.9 * len(tables), 1.5 + 0.3 * rows), squeeze=False, layout="constrained", sharex=True
     )
     for axis, (dataset, table) in zip(axes[0], tables.items(), strict=True):
-        places = np.arange(len(table))
+        places, names = np.arange(len(table)), [str(kind).replace("_", " ") for kind in table.index]
+        own = {part: band for part in PARTS if (band := bands.get((dataset, f"scib_{part}")))}
         for part, (color, marker) in PARTS.items():
-            axis.scatter(table[part], places, color=color, marker=marker, s=42, label=part, zorder=3)
-        axis.set_yticks(places, [str(kind).replace("_", " ") for kind in table.index])
-        axis.set(xlim=(0, 100), ylim=(len(table) - 0.5, -0.5), xlabel="percent")
+            covered = [part in own and own[part].covers(value) for value in table[part]]
+            rings = np.where(covered, 2.0, 0.0)
+            style = {"color": color, "marker": marker, "edgecolors": EDGE, "linewidths": rings}
+            axis.scatter(table[part], places, s=42, zorder=3, **style)
+        if own:
+            _draw_ends(axis, own, place=len(table))
+            names.append(f"controls\n({', '.join(next(iter(own.values())).kinds)})")
+        axis.set_yticks(range(len(names)), names)
+        axis.set(xlim=(0, 100), ylim=(len(names) - 0.5, -0.5), xlabel="percent")
         axis.set_title(dataset, loc="left", fontsize=10)
         axis.grid(axis="y", color="0.9")
         axis.spines[["top", "right"]].set_visible(False)
-    axes[0][-1].legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=8)
+    marks = [Line2D([], [], ls="", color=color, marker=marker, label=part) for part, (color, marker) in PARTS.items()]
+    axes[0][-1].legend(handles=marks, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=8)
     figure.suptitle(title, x=0.01, ha="left", fontweight="bold", fontsize=10)
     return figure
+
+
+def _draw_ends(axis: Axes, bands: Mapping[str, Band], *, place: int) -> None:
+    """Draw from where to where the controls reach, a bar for each part, with the part's mark at its end."""
+    for offset, (part, band) in zip((-0.27, 0.0, 0.27), bands.items(), strict=False):
+        color, marker = PARTS[part]
+        axis.barh(place + offset, band.high - band.low, left=band.low, height=0.22, color=BAND, edgecolor=EDGE, lw=0.6)
+        axis.scatter(band.high, place + offset, color=color, marker=marker, s=14, zorder=3)
 
 
 def _positions(sizes: Sequence[int], totals: int) -> list[float]:

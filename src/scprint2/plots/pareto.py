@@ -7,22 +7,24 @@ from textwrap import wrap
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from scprint2.costs import PREDICTION, TRAINING
+from scprint2.plots.controls import BAND, EDGE, Band, draw_band, make_band
 from scprint2.plots.ticks import label_decades
 from scprint2.table_cells import BASE, BASELINE, COST
 from scprint2.table_page import name_columns
 
-DRAWN = ["column", "variant", "section", "name", "kind", "seeds", "seconds", "score", "score_sd", "front"]
-CONTROL = "negative_control"
+DRAWN = ["column", "variant", "section", "name", "kind", "control", "seeds", "seconds", "score", "score_sd", "front"]
 KINDS: Mapping[str, dict] = {  # kind -> how its points look, safe for the color-blind
     "trained row": {"color": "#0072B2", "marker": "o", "markersize": 3.2},
     "base": {"color": "#000000", "marker": "o", "markersize": 5.0},
-    "untrained control": {"color": "#777777", "marker": "X", "markersize": 5.0},
-    "baseline or control": {"color": "#D55E00", "marker": "s", "markersize": 3.6},
+    "control": {"color": "#777777", "marker": "X", "markersize": 5.0},
+    "baseline": {"color": "#D55E00", "marker": "s", "markersize": 3.6},
 }
 FRONT = "#E69F00"
 WIDTH, PANEL, ACROSS = 8.27, 2.25, 3  # A4; height of a panel, inches; panels in a row
@@ -36,7 +38,9 @@ def find_tasks(long: pd.DataFrame) -> dict[str, str]:
     return {column: task for columns, task in used.itertuples(index=False) for column in str(columns).split()}
 
 
-def lay_out_pareto(table: pd.DataFrame, costs: pd.DataFrame, tasks: Mapping[str, str]) -> pd.DataFrame:
+def lay_out_pareto(
+    table: pd.DataFrame, costs: pd.DataFrame, tasks: Mapping[str, str], *, controls: Mapping[str, str]
+) -> pd.DataFrame:
     """One line per row and column of Table 1 that has a score and a cost: `DRAWN`.
 
     `seconds` is the mean over seeds of the training (all of it, whatever the column) and of the predictions of the column's task;
@@ -50,6 +54,8 @@ def lay_out_pareto(table: pd.DataFrame, costs: pd.DataFrame, tasks: Mapping[str,
         As of `scprint2.costs.read_costs`.
     tasks
         Task of each column.
+    controls
+        Row to its kind of control; others are none.
     """
     parts = []
     for column, task in ((name, tasks[name]) for name in table.columns if name in tasks):
@@ -57,7 +63,11 @@ def lay_out_pareto(table: pd.DataFrame, costs: pd.DataFrame, tasks: Mapping[str,
         seconds = own.groupby(["variant", "seed"])["seconds"].sum().groupby("variant").mean()
         part = table[["variant", "section", "name", "seeds"]].assign(
             column=column,
-            kind=[_kind(variant, section) for variant, section in zip(table["variant"], table["section"], strict=True)],
+            kind=[
+                "control" if variant in controls else _kind(variant, section)
+                for variant, section in zip(table["variant"], table["section"], strict=True)
+            ],
+            control=[controls.get(variant, "") for variant in table["variant"]],
             seconds=table["variant"].map(seconds),
             score=table[column],
             score_sd=table[f"{column}_sd"],
@@ -79,7 +89,7 @@ def find_front(cost: Float[np.ndarray, " row"], score: Float[np.ndarray, " row"]
 
 
 def plot_pareto(drawn: pd.DataFrame, *, scale: str, devices: str) -> Figure:
-    """Draw what `lay_out_pareto` laid out; `devices` says on what the costs were measured."""
+    """Draw what `lay_out_pareto` laid out, over the band of the controls; `devices` says on what the costs were measured."""
     columns = list(dict.fromkeys(drawn["column"]))
     rows = -(-len(columns) // ACROSS)
     height = PANEL * rows + 1.05
@@ -89,7 +99,7 @@ def plot_pareto(drawn: pd.DataFrame, *, scale: str, devices: str) -> Figure:
     figure.text(0.3 / WIDTH, 1 - 0.18 / height, "What a score costs", fontsize=11, fontweight="bold", va="center")
     subtitle = f"scale {scale} · seconds of training and prediction, mean over seeds, on {devices}"
     figure.text(0.3 / WIDTH, 1 - 0.36 / height, subtitle, fontsize=6.5, va="center", color="#555555")
-    _draw_legend(figure, height=height)
+    _draw_legend(figure, find_band(drawn), height=height)
     titles = name_columns(columns)
     for number, axis in enumerate(axes.flat):
         if number >= len(columns):
@@ -104,14 +114,23 @@ def plot_pareto(drawn: pd.DataFrame, *, scale: str, devices: str) -> Figure:
 
 def _kind(variant: str, section: str) -> str:
     if section == BASELINE:
-        return "baseline or control"
-    return {BASE: "base", CONTROL: "untrained control"}.get(variant, "trained row")
+        return "baseline"
+    return "base" if variant == BASE else "trained row"
 
 
-def _draw_legend(figure: Figure, *, height: float) -> None:
-    handles = [Line2D([], [], linestyle="", **style) for style in KINDS.values()]
+def find_band(drawn: pd.DataFrame) -> Band | None:
+    """The band of the controls among some lines."""
+    own = drawn.loc[drawn["control"] != ""]
+    return make_band(zip(own["control"], own["score"].astype(float), strict=True))
+
+
+def _draw_legend(figure: Figure, band: Band | None, *, height: float) -> None:
+    handles: list[Artist] = [Line2D([], [], linestyle="", **style) for style in KINDS.values()]
     handles.append(Line2D([], [], color=FRONT, linewidth=1.4))
     labels = [*KINDS, "front: no row is as cheap and better"]
+    if band is not None:
+        handles.append(Patch(facecolor=BAND, edgecolor=EDGE, linewidth=0.6))
+        labels.append(band.label)
     place = (0.3 / WIDTH - 0.008, 1 - 0.46 / height)
     style = {"fontsize": 6.2, "frameon": False, "ncols": len(labels), "handletextpad": 0.4, "columnspacing": 1.4}
     figure.legend(handles, labels, loc="upper left", bbox_to_anchor=place, borderaxespad=0, **style)
@@ -135,6 +154,7 @@ def _draw_panel(axis: Axes, part: pd.DataFrame, *, title: str) -> None:
     span = part["score"].max() - part["score"].min()
     axis.margins(x=0.08, y=0.2)
     axis.set_xlim(part["seconds"].min() / 1.8, right)
+    draw_band(axis, find_band(part), labeled=False)
     label_decades(axis)
     _name_front(axis, front, span=span)
 

@@ -6,11 +6,12 @@ from collections.abc import Iterable
 import pandas as pd
 
 from scprint2.pages import Link, Page
-from scprint2.plots.pareto import CONTROL
 from scprint2.site.rows import row_page_place
 from scprint2.table import Table1
 from scprint2.table_cells import BASE, BASELINE, COST, Row
 from scprint2.table_page import name_columns
+
+UNTRAINED = "untrained"  # the kind of control that has a column of its own
 
 
 def make_controls_page(table: Table1) -> Page:
@@ -40,7 +41,7 @@ def _summarize(table: Table1, column: str) -> dict[str, object]:
     best = max(simple, key=lambda name: simple[name], default=None)
     winner = max(trained, key=lambda name: trained[name], default=None)
     ahead = [name for name, score in trained.items() if best is not None and score > simple[best]]
-    control = next((score for row, score in scores.items() if row.variant == CONTROL), float("nan"))
+    control = next((score for row, score in scores.items() if row.control == UNTRAINED), float("nan"))
     return {
         "column": name_columns([column])[column],
         "untrained control": control,
@@ -56,7 +57,7 @@ def _name(names: dict[str, str], variant: str | None, scores: dict[str, float]) 
 
 
 def _is_control(row: Row) -> bool:
-    return row.section == BASELINE or row.variant == CONTROL
+    return row.section == BASELINE or row.control != ""
 
 
 def _mean(table: Table1, row: Row, column: str) -> float:

@@ -8,8 +8,9 @@ from pydantic import Field
 from scipy import sparse
 
 from scprint2.config.node import Node
+from scprint2.config.tasks import CONTROLS
 from scprint2.data import ontology
-from scprint2.metrics.annotation import is_known, score_annotation
+from scprint2.metrics.annotation import expected_accuracy, is_known, score_annotation
 from scprint2.tasks.annotate import Evidence, classify_cells
 from scprint2.tasks.answers import call_best
 from scprint2.tasks.inference import Reader
@@ -17,7 +18,7 @@ from scprint2.tasks.refinement import CellGraph, SmoothConfig
 from scprint2.tasks.selection import draw_cells
 from scprint2.training.checkpoint import PretrainedModel
 
-COLUMNS = ("label", "genes", "group", "calls", "cells", "majority", "accuracy", "status", "reason")
+COLUMNS = ("label", "genes", "group", "calls", "cells", "majority", *CONTROLS, "accuracy", "status", "reason")
 ALL, DEEP = "all", "deep"
 SINGLE, SMOOTHED = "single", "smoothed"
 
@@ -37,8 +38,9 @@ def sweep_context(pretrained: PretrainedModel, adata: AnnData, *, settings: Cont
     Returns one line per label, number of genes, group of cells and kind of calls, with the columns `COLUMNS`. `group`: `all`
     cells, where genes that a cell does not express fill its context, or `deep`, the cells that express so many genes, as in
     figure 2d; the deep cells of one number are others than those of the next. `calls`: of `single` cells, or `smoothed` (its
-    star), over the cells of the group. `accuracy` is that of the task `annotate`, in percent, and `majority` that of calling all
-    cells what most of them are. What cannot be computed has the status `failed` and a reason.
+    star), over the cells of the group. `accuracy` is that of the task `annotate`, in percent, `majority` that of calling all
+    cells what most of them are, `random` that of values drawn from those the model knows and `shuffled` that of its own calls
+    dealt to other cells, both as expected values. What cannot be computed has the status `failed` and a reason.
 
     Source: Methods, "Classification task"; figure 2d.
     """
@@ -78,11 +80,15 @@ def _score(
     for calls, values in logits.items():
         terms = call_best(values, evidence.leaves).terms
         score = score_annotation(truth[cells], terms, ancestors=above)["accuracy"]
-        line = {"calls": calls, "cells": len(known), "majority": majority, "accuracy": score.value}
+        dealt = {"random": np.array(evidence.leaves), "shuffled": terms[is_known(truth[cells])]}
+        controls = {
+            name: expected_accuracy(known, dealt[name], ancestors=above) if len(known) else None for name in CONTROLS
+        }
+        line = {"calls": calls, "cells": len(known), "majority": majority, **controls, "accuracy": score.value}
         lines.append({**line, "status": score.status, "reason": score.reason})
     return lines
 
 
 def _fail(name: str, length: int, reason: str) -> dict[str, object]:
     line = {"label": name, "genes": length, "group": ALL, "calls": SINGLE, "cells": 0}
-    return {**line, "majority": None, "accuracy": None, "status": "failed", "reason": reason}
+    return {**line, "majority": None, **dict.fromkeys(CONTROLS), "accuracy": None, "status": "failed", "reason": reason}

@@ -19,7 +19,9 @@ from scprint2.metrics.annotation import LISTED, is_right
 from scprint2.metrics.denoising import spearman
 from scprint2.metrics.embedding import BATCH, BESIDE, BIO, TOTALS
 from scprint2.metrics.networks import rank_edges
+from scprint2.plots.controls import Band
 from scprint2.stats import LEAST_UNITS, bootstrap_interval
+from scprint2.tasks.controls import Bands
 from scprint2.tasks.layout import (
     DONOR_PART,
     REFINED,
@@ -223,18 +225,31 @@ def annotation_calls(prediction: AnnData) -> Calls:
 
 def answer_table(one: Scored) -> pd.DataFrame:
     """Lay out the scores of each kind of answer of an annotation: accuracy and macro-F1, along the ontology and strictly."""
+    table = {
+        answer: {metric: one.values.get(name) for metric, name in names.items()}
+        for answer, names in _name_answers(one).items()
+    }
+    return pd.DataFrame(table).T.reindex(columns=pd.Index(REFINED_METRICS)).astype(float)
+
+
+def answer_bands(one: Scored, bands: Bands) -> dict[tuple[str, str], Band]:
+    """Return the controls' band of each cell of `answer_table` that has one."""
+    names = {(answer, column): name for answer, own in _name_answers(one).items() for column, name in own.items()}
+    keys = {place: ("annotate", one.dataset, name) for place, name in names.items()}
+    return {place: bands[key] for place, key in keys.items() if key in bands}
+
+
+def _name_answers(one: Scored) -> dict[str, dict[str, str]]:
+    """Each kind of answer, and the metric behind each column of its table."""
     suffixes = {"single cells": ""}
     suffixes |= {str(name).replace("_", " "): f"_{name}" for name in one.prediction.uns.get(REFINED, ())}
-    table = {
-        name: {metric: one.values.get(f"{metric}{suffix}") for metric in REFINED_METRICS}
-        for name, suffix in suffixes.items()
-    }
+    found = {answer: {metric: f"{metric}{suffix}" for metric in REFINED_METRICS} for answer, suffix in suffixes.items()}
     for number in LISTED:
-        found = {metric: f"accuracy_top_{number}{metric.removeprefix('accuracy')}" for metric in REFINED_METRICS[:2]}
-        table[f"best of {number}"] = {metric: one.values.get(name) for metric, name in found.items()}
-    table["shared parent"] = {"accuracy": one.values.get("accuracy_shared_parent")}
-    table["shared parent, by information"] = {"accuracy": one.values.get("informed_accuracy_shared_parent")}
-    return pd.DataFrame(table).T.reindex(columns=pd.Index(REFINED_METRICS)).astype(float)
+        parts = {metric: metric.removeprefix("accuracy") for metric in REFINED_METRICS[:2]}
+        found[f"best of {number}"] = {metric: f"accuracy_top_{number}{part}" for metric, part in parts.items()}
+    found["shared parent"] = {"accuracy": "accuracy_shared_parent"}
+    found["shared parent, by information"] = {"accuracy": "informed_accuracy_shared_parent"}
+    return found
 
 
 def precision_recall_curves(
