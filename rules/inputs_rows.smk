@@ -251,15 +251,6 @@ def table_columns():
     }
 
 
-def claimed_experiments(wildcards):
-    """What the claims ledger looks for settings in, by value: experiments at the paper's scale, or that scale itself."""
-    claims = overlay.read_yaml(CONFIG / "paper" / "claims.yaml")["claims"]
-    names = {
-        claim["test"]["of"] for claim in claims if claim["test"]["kind"] == "setting"
-    }
-    return {name: overlay.read_paper_settings(CONFIG, name) for name in sorted(names)}
-
-
 def partial_corpora(wildcards):
     """Variants whose corpus is made from a listing that is not complete, with what it lacks."""
     corpora = {name: EXPERIMENTS[name]["data"]["corpus"] for name in VARIANTS}

@@ -11,7 +11,7 @@ rule build_site:
         notebooks=site_notebooks,
         data_pages=data_report_pages,
         comparison="results/{scale}/table1_vs_paper.html",
-        claims="results/{scale}/claims.html",
+        claims="results/{scale}/claims_all.html",
         leakage=site_leakage,
         tables=expand(
             "results/{{scale}}/{table}.csv",
@@ -20,7 +20,7 @@ rule build_site:
                 "table1_long",
                 "table1_comparisons",
                 "table1_vs_paper",
-                "claims",
+                "claims_all",
                 "costs",
             ],
         ),

@@ -1,4 +1,6 @@
+import re
 import shutil
+from collections import Counter
 
 import pytest
 import yaml
@@ -11,13 +13,18 @@ from scprint2.claims import (
     Value,
     find_setting,
     printed_spread,
-    read_ledger,
-    unknown_rows,
 )
-from scprint2.config.overlay import read_paper_settings
+from scprint2.claims_checks import read_ledger, unknown_rows
+from scprint2.claims_further import read_constants
+from scprint2.claims_sources import further_sources, named_rows, read_paper_settings
 from scprint2.paper import read_paper
 from tests.helpers import CONFIG, ROOT
 
+KINDS = ("difference", "value", "setting", "trend", "count", "missing", "untestable")
+TREND = {
+    **{"kind": "trend", "row": "base", "labels": ["cell_type"], "group": "deep", "lengths": [200, 8000]},
+    **{"direction": "above", "agree": "all", "also_at": ["mini"]},
+}
 SHIPPED = yaml.safe_load((CONFIG / "paper" / "claims.yaml").read_text())
 
 
@@ -48,7 +55,7 @@ def test_the_shipped_ledger_names_measures_and_settings_that_are_there_and_repea
     assert len(ledger.claims) >= 60
     assert {claim.section for claim in ledger.claims} == set(ledger.sections)
     kinds = {claim.test.kind for claim in ledger.claims}
-    assert kinds == {"difference", "value", "setting", "missing", "untestable"}
+    assert kinds == {"difference", "value", "setting", "trend", "count", "missing", "untestable"}
 
 
 def test_the_shipped_ledger_names_only_rows_that_are_there(ledger):
@@ -72,7 +79,8 @@ def test_tolerances_are_the_printed_spread_of_base_and_twice_that_for_rows_that_
 def test_every_setting_that_is_not_the_papers_says_why(ledger):
     for claim in ledger.claims:
         if isinstance(claim.test, Setting):
-            tree = read_paper_settings(CONFIG, claim.test.of)
+            code = claim.test.of == "code"
+            tree = read_constants() if code else read_paper_settings(CONFIG, claim.test.of)
             same = all(find_setting(tree, path) == value for path, value in claim.test.values.items())
             assert same or claim.remark, claim.id
 
@@ -102,6 +110,8 @@ def test_a_ledger_of_one_claim_is_read(write):
         ({"test": {"tolerence": 1}}, "Extra inputs"),
         ({"test": {"direction": "same", "measures": ["gpu_min_per_epoch"]}}, "needs the paper's spread of base"),
         ({"test": {"kind": "guess"}}, "guess"),
+        ({"test": {"measures": ["open_problem/scib_total"]}}, "no measures"),
+        ({"test": {"measures": ["open_problems/accuracy"]}}, "no measures"),
         ({"section": "b"}, r"no sections \['b'\]"),
         ({"numbers": ["21"]}, "valid number"),
         ({"numbers": [22]}, r"the numbers \[22.0\] do not stand in its quotation"),
@@ -126,16 +136,70 @@ def test_a_value_that_is_not_the_printed_one_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("of", "path", "message"),
-    [("bass", "training.epochs", "no row 'bass'"), ("base", "training.epoch", "no setting 'training.epoch'")],
+    ("test", "message"),
+    [
+        ({"kind": "setting", "of": "bass", "values": {"training.epochs": 20}}, "no row 'bass'"),
+        ({"kind": "setting", "of": "base", "values": {"training.epoch": 20}}, "no setting 'training.epoch'"),
+        (
+            {"kind": "setting", "of": "tasks", "values": {"denoise.removed": 0.7}},
+            "tasks has no setting 'denoise.removed'",
+        ),
+        ({"kind": "setting", "of": "code", "values": {"location_step": 1}}, "code has no setting 'location_step'"),
+        (
+            {"kind": "count", "of": "models", "values": {"base.days": [1, 2]}},
+            "'trainings', 'truth_overlap' or 'datasets'",
+        ),
+        ({"kind": "count", "of": "trainings", "values": {"base.days": [1]}}, "at least 2 items"),
+        (
+            {"kind": "count", "of": "trainings", "values": {"base": [1, 2]}},
+            "'base' has 1 parts; a path in trainings has 2",
+        ),
+        ({"kind": "count", "of": "trainings", "values": {"base.weeks": [1, 2]}}, "no 'weeks' in trainings; known"),
+        ({"kind": "count", "of": "trainings", "values": {"bass.days": [1, 2]}}, "no 'bass' in trainings"),
+        (
+            {"kind": "count", "of": "truth_overlap", "values": {"omnipath.gwps.share": [0, 1]}},
+            "no 'gwps' in truth_overlap",
+        ),
+        ({"kind": "count", "of": "datasets", "values": {"cortex.expressed_genes": [0, 1]}}, "no 'cortex' in datasets"),
+        (TREND | {"row": "vae"}, "the context sweep has no row 'vae'"),
+        (TREND | {"labels": ["cell_typ"]}, r"no labels \['cell_typ'\] for base"),
+        (TREND | {"lengths": [200, 8001]}, r"no lengths \[8001\] for base"),
+    ],
 )
-def test_a_setting_that_is_not_there_is_refused(write, of, path, message):
+def test_a_test_that_reads_what_is_not_there_is_refused(write, test, message):
     folder = write()
     text = yaml.safe_load((folder / "paper/claims.yaml").read_text())
-    text["claims"][0]["test"] = {"kind": "setting", "of": of, "values": {path: 20}}
+    text["claims"][0]["test"] = test
     (folder / "paper/claims.yaml").write_text(yaml.safe_dump(text))
     with pytest.raises(ValueError, match=message):
         read_ledger(folder)
+
+
+def test_the_documentation_says_how_many_claims_are_tested_in_which_way(ledger):
+    """And it has a line for each kind."""
+    text = (ROOT / "docs/claims.md").read_text()
+    counts = Counter(claim.test.kind for claim in ledger.claims)
+    numbers = ", ".join(f"{counts[kind]} `{kind}`" for kind in KINDS)
+    assert f"{len(ledger.claims)} claims: {numbers}." in text.replace("\n", " ")
+    assert re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE) == list(KINDS)
+
+
+def test_only_what_no_part_of_table_1_makes_is_run_for_a_claim(ledger):
+    """`claims_all` runs these; the page of Table 1 names them as not run."""
+    reading = {claim.id: further_sources(claim.test.model_dump()) for claim in ledger.claims}
+    assert {name: sources for name, sources in reading.items() if sources} == {
+        "context_sweep": ["context_sweep"],
+        "smart_seq_depth": ["datasets"],
+        "open_problems_embedding": ["study open_problems"],
+        "truth_overlap_gwps": ["truth_overlap"],
+        "truth_overlap": ["truth_overlap"],
+    }
+
+
+def test_the_rows_whose_trainings_are_counted_are_named(ledger):
+    counts = {claim.id: named_rows(claim.test.model_dump()) for claim in ledger.claims if claim.test.kind == "count"}
+    assert counts["active_parameters"] == ["v2_small"]
+    assert counts["truth_overlap"] == []
 
 
 def test_the_example_of_the_documentation_is_a_claim():

@@ -5,11 +5,13 @@ import pandas as pd
 import pytest
 from scipy.stats import t
 
-from scprint2.claims import Claim, Ledger, read_ledger
+from scprint2.claims import Claim, Ledger
+from scprint2.claims_checks import read_ledger
+from scprint2.claims_further import Further, read_constants
 from scprint2.claims_page import EXPLAINED, render_claims
 from scprint2.claims_results import read_long, read_results
+from scprint2.claims_sources import read_paper_settings
 from scprint2.claims_verdicts import KEYS, VERDICTS, combine, find, judge_claims, to_frame
-from scprint2.config.overlay import read_paper_settings
 from scprint2.config.tasks import read_tasks
 from scprint2.paper import read_paper
 from scprint2.stats import Interval
@@ -72,8 +74,7 @@ def judge(tmp_path):
             ledger,
             columns=COLUMNS,
             roles=ROLES,
-            experiments={"base": {"training": {"epochs": 20}}},
-            partial=partial or {},
+            further=Further(experiments={"base": {"training": {"epochs": 20}}}, partial=partial or {}),
             paper=PAPER,
         )
         return judge_claims(ledger, results)[0]
@@ -218,7 +219,7 @@ def test_scales_are_not_mixed():
     mixed = pd.concat([make_long("mini"), make_long("paper")])
     ledger = Ledger(sections={"a": "A"}, claims=[difference("above")])
     with pytest.raises(ValueError, match=r"the scales \['mini', 'paper'\]"):
-        read_results(mixed, ledger, columns=COLUMNS, roles=ROLES, experiments={}, partial={}, paper=PAPER)
+        read_results(mixed, ledger, columns=COLUMNS, roles=ROLES, further=Further(), paper=PAPER)
 
 
 def shipped():
@@ -230,10 +231,9 @@ def shipped():
         for name, column in read_tasks(CONFIG, scale="mini")["columns"].items()
     }
     names = {claim.test.of for claim in ledger.claims if claim.test.kind == "setting"}
-    experiments = {name: read_paper_settings(CONFIG, name) for name in names}
-    results = read_results(
-        make_long("mini"), ledger, columns=columns, roles=roles, experiments=experiments, partial={}, paper=PAPER
-    )
+    experiments = {name: read_paper_settings(CONFIG, name) for name in names - {"code"}} | {"code": read_constants()}
+    further = Further(experiments=experiments, counts={name: {} for name in ("trainings", "truth_overlap", "datasets")})
+    results = read_results(make_long("mini"), ledger, columns=columns, roles=roles, further=further, paper=PAPER)
     return ledger, judge_claims(ledger, results)
 
 

@@ -1,20 +1,16 @@
 """The claims ledger: what the paper states in numbers, how each statement is tested here, and where that is possible."""
 
 import re
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import pandas as pd
-from pydantic import ConfigDict, Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from scprint2.config.node import Node
-from scprint2.config.overlay import PAPER_SCALE, SCALE, list_variants, read_paper_settings, read_yaml
-from scprint2.config.tasks import list_baselines, read_tasks
-from scprint2.paper import CERTAIN, NOT_RUN, UNPRINTED, read_paper
-from scprint2.table_cells import BASE, COST
+from scprint2.paper import CERTAIN, NOT_RUN, UNPRINTED
+from scprint2.table_cells import BASE
 
-WITHIN_MARGIN = ("same", "not_above", "not_below")  # directions that need to know how little is nothing
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 
 Direction = Literal["above", "below", "same", "not_above", "not_below"]
@@ -34,7 +30,7 @@ class Difference(Entry):
     Attributes
     ----------
     measures
-        Columns of Table 1, or `task/role/metric`.
+        Columns of Table 1, `task/role/metric`, or `study/metric`.
     direction
         What the paper says of the difference. `same`, `not_above` and `not_below` allow for the paper's printed spread of base.
     agree
@@ -68,7 +64,8 @@ class Setting(Entry):
     Attributes
     ----------
     of
-        The row whose experiment is looked at, at the paper's scale, or `scale` for the scale's own values.
+        The row whose experiment is looked at, at the paper's scale; `scale` for the scale's own values, or `tasks`, `truths`,
+        `roles` or `code` (`claims_sources`).
     values
         Path of each setting, such as `training.batch_size`, to what the paper says.
     """
@@ -76,6 +73,44 @@ class Setting(Entry):
     kind: Literal["setting"]
     of: Text
     values: dict[str, Any] = Field(min_length=1)
+
+
+class Trend(Entry):
+    """Accuracy at the most genes in context, less that at the fewest, for each of `labels` (the context sweep, figure 2d).
+
+    Attributes
+    ----------
+    group
+        `deep`, the cells that express so many genes, as in the paper, or `all` cells.
+    lengths
+        Fewest and most genes. Other scales than the paper's have others, and show what lies between theirs.
+    """
+
+    kind: Literal["trend"]
+    row: Text
+    labels: Names
+    group: Literal["all", "deep"]
+    lengths: Annotated[list[int], Field(min_length=2, max_length=2)]
+    direction: Literal["above", "below"]
+    agree: Literal["all", "most"]
+    also_at: list[Literal["mini", "pocket"]]
+
+
+class Count(Entry):
+    """What was counted lies between two numbers. Counting again gives the same, so that there is no interval.
+
+    Attributes
+    ----------
+    of
+        `trainings` (a row's first seed), `truth_overlap` or `datasets`.
+    values
+        Path of each number, `row.quantity`, `first.second.column` or `dataset.quantity`, to the least and the most that it may
+        be.
+    """
+
+    kind: Literal["count"]
+    of: Literal["trainings", "truth_overlap", "datasets"]
+    values: dict[str, Annotated[list[float], Field(min_length=2, max_length=2)]] = Field(min_length=1)
 
 
 class Missing(Entry):
@@ -115,7 +150,7 @@ class Claim(Entry):
     quote: Text
     numbers: list[float] = Field(default_factory=list)
     printed: dict[str, float] = Field(default_factory=dict)
-    test: Difference | Value | Setting | Missing | Untestable = Field(discriminator="kind")
+    test: Difference | Value | Setting | Trend | Count | Missing | Untestable = Field(discriminator="kind")
     remark: str = ""
 
     @model_validator(mode="after")
@@ -145,28 +180,6 @@ class Ledger(Entry):
         if unknown:
             raise ValueError(f"no sections {unknown}; known: {list(self.sections)}")
         return self
-
-
-def read_ledger(config: str | Path) -> Ledger:
-    """Read `<config>/paper/claims.yaml` and hold its measures, settings and numbers of Table 1 against the configuration.
-
-    Raises
-    ------
-    ValueError
-        If the form is wrong, a measure or setting is not there, or a number of Table 1 is not the printed one.
-    """
-    config = Path(config)
-    path = config / "paper" / "claims.yaml"
-    try:
-        ledger = Ledger.model_validate(read_yaml(path))
-    except ValidationError as error:
-        raise ValueError(f"{path}: {error}") from error
-    faults = [
-        f"claim {claim.id!r}: {fault}" for check in _checks(config) for claim in ledger.claims for fault in check(claim)
-    ]
-    if faults:
-        raise ValueError(f"{path}: " + "\n".join(faults))
-    return ledger
 
 
 def find_setting(tree: Mapping[str, Any], path: str) -> Any:
@@ -201,91 +214,3 @@ def printed_spread(paper: pd.DataFrame) -> dict[str, float]:
     """The spread over seeds that the paper prints for base, by column."""
     base = paper[(paper["variant"] == BASE) & (paper["spread"] != "")]
     return dict(zip(base["metric"], base["spread"].astype(float), strict=True))
-
-
-def unknown_rows(ledger: Ledger, *, config: Path) -> list[str]:
-    """Rows that a claim names and that are neither a variant nor a baseline of the configuration.
-
-    Reading a ledger allows them: a project may leave out a baseline, whose claims are then not tested.
-    """
-    known = {*list_variants(config), *list_baselines(config, scale=PAPER_SCALE)}
-    named: set[str] = set()
-    for test in (claim.test for claim in ledger.claims):
-        if isinstance(test, Difference):
-            named |= {*test.rows, *test.against}
-        elif isinstance(test, Value):
-            named.add(test.row)
-    return sorted(named - known)
-
-
-class _Measures:
-    """The columns of Table 1, and every metric of every role."""
-
-    def __init__(self, config: Path) -> None:
-        gymnasium, cards = read_tasks(config, scale=PAPER_SCALE), read_yaml(config / "metrics.yaml")
-        tasks = gymnasium["tasks"]
-        self.columns = {COST, *gymnasium["columns"]}
-        self.others = {
-            f"{task}/{role}/{metric}" for task in tasks for role in tasks[task]["roles"] for metric in cards[task]
-        }
-
-    def faults(self, claim: Claim) -> Iterator[str]:
-        """Measures that are not in the configuration."""
-        test = claim.test
-        measures = test.measures if isinstance(test, Difference) else [test.measure] if isinstance(test, Value) else []
-        unknown = sorted(set(measures) - self.columns - self.others)
-        if unknown:
-            yield (
-                f"no measures {unknown}; known are the columns {sorted(self.columns)} and task/role/metric, "
-                "such as embed/lung/scib_bio"
-            )
-
-
-class _Printed:
-    """The paper's Table 1."""
-
-    def __init__(self, config: Path) -> None:
-        paper = read_paper(config / "paper" / "table1.csv")
-        self.cells, self.spread, self.doubtful = printed_cells(paper), printed_spread(paper), doubtful_cells(paper)
-
-    def faults(self, claim: Claim) -> Iterator[str]:
-        """Numbers that are not the printed ones, and margins that the paper does not give."""
-        test = claim.test
-        quoted = dict(claim.printed)
-        if isinstance(test, Value):
-            quoted[f"{test.row}/{test.measure}"] = test.value
-        for cell, number in quoted.items():
-            if self.cells.get(cell) != number:
-                yield f"it says {number} for {cell}, config/paper/table1.csv says {self.cells.get(cell, 'nothing')}"
-            if cell in self.doubtful:
-                yield f"it is not sure that {number} belongs into {cell}, so no claim can rest on it"
-        if isinstance(test, Difference) and test.direction in WITHIN_MARGIN:
-            without = sorted(set(test.measures) - set(self.spread))
-            if without:
-                yield f"{test.direction!r} needs the paper's spread of base, and {without} have none"
-
-
-class _Settings:
-    """The experiments at the paper's scale."""
-
-    def __init__(self, config: Path) -> None:
-        self.config, self.known = config, {SCALE, *list_variants(config)}
-
-    def faults(self, claim: Claim) -> Iterator[str]:
-        """Settings that are not there."""
-        test = claim.test
-        if not isinstance(test, Setting):
-            return
-        if test.of not in self.known:
-            yield f"no row {test.of!r} to look for settings in; known: {sorted(self.known)}"
-            return
-        tree = read_paper_settings(self.config, test.of)
-        for path in test.values:
-            try:
-                find_setting(tree, path)
-            except KeyError as error:
-                yield f"{test.of} has no setting {path!r}: {error} is not there"
-
-
-def _checks(config: Path) -> list[Any]:
-    return [part(config).faults for part in (_Measures, _Printed, _Settings)]

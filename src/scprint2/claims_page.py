@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from scprint2.claims import Difference, Ledger, Missing, Setting, Untestable, Value
-from scprint2.claims_verdicts import SAME_SETTING, VERDICTS, WHY_NOT, Judged, Outcome
+from scprint2.claims import Count, Difference, Ledger, Missing, Setting, Trend, Untestable, Value
+from scprint2.claims_verdicts import OTHER_SETTING, SAME_SETTING, VERDICTS, WHY_NOT, Judged, Outcome
 from scprint2.config.overlay import PAPER_SCALE
 from scprint2.pages import render_template
 
@@ -13,6 +13,7 @@ EXPLAINED: Mapping[str, str] = {
     "reproduced": "our interval lies wholly in the range that the claim names",
     "contradicted": "our interval lies wholly outside it",
     "undecided": "our interval lies partly in it",
+    "not run": "it needs more than Table 1; the reason says what to run",
     "not tested yet": "something is missing that this workflow could have; the reason says what",
     "not testable at this scale": "only the paper's scale can tell; what is seen here is shown beside it and is no evidence",
     "not testable": "no run of this workflow can tell",
@@ -25,6 +26,19 @@ WORDS: Mapping[str, str] = {
     "same": "the same as",
     "not_above": "not above",
     "not_below": "not below",
+}
+
+SETTINGS_OF: Mapping[str, str] = {
+    "scale": "settings of the scale",
+    "tasks": "settings of the tasks",
+    "truths": "settings of the known networks",
+    "roles": "datasets of each role",
+    "code": "constants of the code",
+}
+COUNTED_IN: Mapping[str, str] = {
+    "trainings": "the first training of a row and its corpus",
+    "truth_overlap": "the known networks (truth_overlap.csv)",
+    "datasets": "the cells of a dataset",
 }
 
 
@@ -57,7 +71,7 @@ class Card:
 
 
 @dataclass(frozen=True)
-class Count:
+class Tally:
     """How many claims have a verdict."""
 
     verdict: str
@@ -73,7 +87,7 @@ def render_claims(judged: Sequence[Judged], ledger: Ledger, *, scale: str) -> st
         for name, title in ledger.sections.items()
     }
     numbers = [entry.verdict for entry in judged]
-    counts = [Count(verdict, state_of(verdict), numbers.count(verdict), EXPLAINED[verdict]) for verdict in VERDICTS]
+    counts = [Tally(verdict, state_of(verdict), numbers.count(verdict), EXPLAINED[verdict]) for verdict in VERDICTS]
     return render_template(
         "claims.html",
         sections={title: cards for title, cards in sections.items() if cards},
@@ -117,7 +131,7 @@ def _card(entry: Judged) -> Card:
     )
 
 
-def _describe(test: Difference | Value | Setting | Missing | Untestable) -> str:
+def _describe(test: Difference | Value | Setting | Trend | Count | Missing | Untestable) -> str:
     """How a claim is tested, in words."""
     match test:
         case Difference():
@@ -127,11 +141,17 @@ def _describe(test: Difference | Value | Setting | Missing | Untestable) -> str:
         case Value():
             return f"{test.measure} of {test.row} within {test.tolerance:g} of {test.value:g}"
         case Setting():
-            return f"settings of {'the scale' if test.of == 'scale' else test.of} at the paper's scale"
-        case Missing():
-            return "no test yet"
-        case Untestable():
-            return "no test"
+            return f"{SETTINGS_OF.get(test.of, f'settings of {test.of}')} at the paper's scale"
+        case Trend():
+            share = "all" if test.agree == "all" else "most"
+            return (
+                f"accuracy of {test.row} from most genes {WORDS[test.direction]} that from fewest, "
+                f"in {share} of {len(test.labels)} labels, {test.group} cells"
+            )
+        case Count():
+            return f"counted in {COUNTED_IN[test.of]}"
+        case Missing() | Untestable():
+            return "no test yet" if isinstance(test, Missing) else "no test"
 
 
 def _line(outcome: Outcome) -> Line:
@@ -141,7 +161,7 @@ def _line(outcome: Outcome) -> Line:
     ours = _show(outcome.ours)
     if outcome.interval:
         ours += f" ({_show(outcome.interval.low)} to {_show(outcome.interval.high)}), n = {outcome.seeds}"
-    setting = outcome.finding == SAME_SETTING or not outcome.seeds
+    setting = outcome.finding in (SAME_SETTING, OTHER_SETTING)
     return Line(
         what=": ".join(names),
         ours=ours,

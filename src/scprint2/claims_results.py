@@ -1,15 +1,18 @@
 """What the claims of the paper are held against: the measures that they ask for, from the long form of Table 1."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from scprint2.claims import Difference, Ledger, Value, doubtful_cells, printed_cells, printed_spread
+from scprint2.claims import Difference, Ledger, Trend, Value, doubtful_cells, printed_cells, printed_spread
+from scprint2.claims_further import Further, Study, gain_cells
+from scprint2.claims_sources import STUDY, SWEEP, study_of
+from scprint2.config.overlay import PAPER_SCALE
 from scprint2.stats import Spread, pool_spread
-from scprint2.table_cells import BASE, BASELINE, COST, Cells, Column, Row, make_cells
+from scprint2.table_cells import BASE, BASELINE, COST, Cell, Cells, Column, Row, make_cells
 
 
 @dataclass(frozen=True)
@@ -20,10 +23,8 @@ class Results:
     ----------
     pooled
         Spread over seeds of each measure, pooled over the rows that were trained.
-    experiments
-        What `Setting.of` names, at the paper's scale.
-    partial
-        Rows whose corpus is not complete, with what it lacks; no verdict rests on them.
+    further
+        What is looked at beside Table 1.
     cells, doubtful, spread
         The numbers of the paper's Table 1, those that may belong into another column, and the spread of base that it prints.
     """
@@ -33,8 +34,7 @@ class Results:
     pooled: Mapping[str, Spread | None]
     seeds: Mapping[str, int]
     baselines: frozenset[str]
-    experiments: Mapping[str, Mapping[str, Any]]
-    partial: Mapping[str, str]
+    further: Further
     cells: Mapping[str, float]
     doubtful: frozenset[str]
     spread: Mapping[str, float]
@@ -51,8 +51,7 @@ def read_results(
     *,
     columns: Mapping[str, Mapping[str, Any]],
     roles: Mapping[str, Sequence[str]],
-    experiments: Mapping[str, Mapping[str, Any]],
-    partial: Mapping[str, str],
+    further: Further,
     paper: pd.DataFrame,
 ) -> Results:
     """Put together what the ledger asks for.
@@ -65,8 +64,6 @@ def read_results(
         Columns of Table 1 to `task, datasets, metric`.
     roles
         Roles to the datasets of this scale.
-    partial
-        Rows whose corpus is made from an incomplete listing, with what it lacks.
     paper
         The printed table as `scprint2.paper.read_paper` reads it.
 
@@ -81,19 +78,26 @@ def read_results(
     lines = [dict(zip(long.columns, line, strict=True)) for line in long.itertuples(index=False, name=None)]
     records = {(line["variant"], line["seed"], line["task"], line["dataset"], line["metric"]): line for line in lines}
     rows = _read_rows(lines)
-    sources = {name: _source(name, columns=columns, roles=roles) for name in _measures(ledger)}
-    ours = make_cells(rows, sources, scores=records, costs={})
+    for study, of_study in further.studies.items():
+        for line in of_study.scores.to_dict("records"):
+            records[line["variant"], line["seed"], STUDY + study, line["dataset"], line["metric"]] = line
+    sources = {name: _source(name, columns=columns, roles=roles, studies=further.studies) for name in _measures(ledger)}
+    gains = dict(_gains(ledger, further.sweep, scale=scales[0]))
+    ours = {**make_cells(rows, sources, scores=records, costs={}), **gains}
     return Results(
         scale=scales[0],
         ours=ours,
         pooled={
             name: pool_spread(ours[row.variant, name].values for row in rows if row.section != BASELINE)
             for name in sources
+        }
+        | {
+            measure: pool_spread(cell.values for (_, name), cell in gains.items() if name == measure)
+            for _, measure in gains
         },
         seeds={row.variant: len(row.seeds) for row in rows},
         baselines=frozenset(row.variant for row in rows if row.section == BASELINE),
-        experiments=experiments,
-        partial=partial,
+        further=further,
         cells=printed_cells(paper),
         doubtful=doubtful_cells(paper),
         spread=printed_spread(paper),
@@ -124,12 +128,36 @@ def _measures(ledger: Ledger) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _source(measure: str, *, columns: Mapping[str, Mapping[str, Any]], roles: Mapping[str, Sequence[str]]) -> Column:
-    """Where a measure stands in the long table."""
+def gain_of(label: str, *, group: str) -> str:
+    """The name of what is gained from a longer context, as a measure."""
+    return f"{SWEEP}/{label}/{group}"
+
+
+def _gains(ledger: Ledger, sweep: pd.DataFrame | None, *, scale: str) -> Iterator[tuple[tuple[str, str], Cell]]:
+    """What each row of the context sweep gains in every label that a claim asks for."""
+    for test in (claim.test for claim in ledger.claims):
+        if sweep is not None and isinstance(test, Trend):
+            lengths = test.lengths if scale == PAPER_SCALE else None
+            for label in test.labels:
+                cells = gain_cells(sweep, label=label, group=test.group, lengths=lengths)
+                yield from (((row, gain_of(label, group=test.group)), cell) for row, cell in cells.items())
+
+
+def _source(
+    measure: str,
+    *,
+    columns: Mapping[str, Mapping[str, Any]],
+    roles: Mapping[str, Sequence[str]],
+    studies: Mapping[str, Study],
+) -> Column:
+    """Where a measure stands in the long table, or in the scores of a study."""
     if measure == COST:
         return Column("cost", ("",), COST)
     if measure in columns:
         column = columns[measure]
         return Column(column["task"], tuple(column["datasets"]), column["metric"])
+    if study := study_of(measure):
+        datasets = studies[study].datasets if study in studies else ()
+        return Column(STUDY + study, datasets, measure.split("/")[1])
     task, role, metric = measure.split("/")
     return Column(task, tuple(roles[role]), metric)

@@ -10,16 +10,17 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from scprint2.claims import Claim, Difference, Ledger, Missing, Setting, Untestable, Value, find_setting
-from scprint2.claims_results import Results
+from scprint2.claims import Claim, Count, Difference, Ledger, Missing, Setting, Trend, Untestable, Value, find_setting
+from scprint2.claims_results import Results, gain_of
+from scprint2.claims_sources import TRAININGS, further_sources
 from scprint2.config.overlay import PAPER_SCALE
 from scprint2.stats import CONFIDENCE, Interval, mean_interval, prediction_interval
 from scprint2.table_cells import Cell
 
 REPRODUCED, CONTRADICTED, UNDECIDED = "reproduced", "contradicted", "undecided"
-NOT_YET, NOT_HERE, NEVER = "not tested yet", "not testable at this scale", "not testable"
+NOT_RUN, NOT_YET, NOT_HERE, NEVER = "not run", "not tested yet", "not testable at this scale", "not testable"
 SAME_SETTING, OTHER_SETTING = "same setting", "other setting"
-VERDICTS = (REPRODUCED, CONTRADICTED, UNDECIDED, NOT_YET, NOT_HERE, NEVER, SAME_SETTING, OTHER_SETTING)
+VERDICTS = (REPRODUCED, CONTRADICTED, UNDECIDED, NOT_RUN, NOT_YET, NOT_HERE, NEVER, SAME_SETTING, OTHER_SETTING)
 IN_RANGE, OUTSIDE, ACROSS, NO_INTERVAL = (
     "in range",
     "out of range",
@@ -89,11 +90,11 @@ class Judged:
 
 def judge_claims(ledger: Ledger, results: Results) -> list[Judged]:
     """Judge every claim, in the ledger's order."""
-    return [judge_claim(claim, results) for claim in ledger.claims]
+    return [_not_run(claim, results) or judge_claim(claim, results) for claim in ledger.claims]
 
 
 def judge_claim(claim: Claim, results: Results) -> Judged:
-    """Judge one claim.
+    """Judge one claim whose test has all that it reads.
 
     An interval that lies wholly in the range that the claim names reproduces it, one wholly outside contradicts it, and any other
     leaves it undecided. Only the paper's scale gives a verdict on the paper.
@@ -108,13 +109,14 @@ def judge_claim(claim: Claim, results: Results) -> Judged:
             outcomes = tuple(_settings(test, results))
             other = any(outcome.finding == OTHER_SETTING for outcome in outcomes)
             return Judged(claim, OTHER_SETTING if other else SAME_SETTING, outcomes=outcomes)
-        case Value():
-            outcomes = (_value(test, results),)
+        case Value() | Count():
+            outcomes = (_value(test, results),) if isinstance(test, Value) else tuple(_counts(test, results))
             if results.scale != PAPER_SCALE:
                 return Judged(claim, NOT_HERE, reason=f"{MAGNITUDE} {_why_not(results.scale)}", outcomes=outcomes)
-            finding = outcomes[0].finding
-        case Difference():
-            outcomes = tuple(_differences(test, results))
+            finding = combine([outcome.finding for outcome in outcomes], agree="all")
+        case Difference() | Trend():
+            found = _differences(test, results) if isinstance(test, Difference) else _gains(test, results)
+            outcomes = tuple(found)
             finding = combine([outcome.finding for outcome in outcomes], agree=test.agree)
             if results.scale != PAPER_SCALE:
                 here = SHOWN[finding] if results.scale in test.also_at else NOT_SHOWN
@@ -159,29 +161,67 @@ def to_frame(judged: Sequence[Judged], *, scale: str) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=pd.Index(KEYS))
 
 
+def _not_run(claim: Claim, results: Results) -> Judged | None:
+    """The answer where something that the test reads was not made; None where all is there."""
+    absent = results.further.absent
+    reason = "; ".join(absent[source] for source in further_sources(claim.test.model_dump()) if source in absent)
+    if not reason:
+        return None
+    if results.scale == PAPER_SCALE:
+        return Judged(claim, NOT_RUN, reason=reason)
+    return Judged(claim, NOT_HERE, here=NOT_RUN, reason=f"{_why_not(results.scale)} {reason}")
+
+
 def _settings(test: Setting, results: Results) -> Iterator[Outcome]:
     for path, stated in test.values.items():
-        value = find_setting(results.experiments[test.of], path)
+        value = find_setting(results.further.experiments[test.of], path)
         finding = SAME_SETTING if value == stated else OTHER_SETTING
         yield Outcome(test.of, "", path, finding, ours=value, wanted=str(stated))
 
 
 def _value(test: Value, results: Results) -> Outcome:
     wanted = Interval(test.value - test.tolerance, test.value + test.tolerance)
-    known: dict[str, Any] = {
-        "wanted": f"{wanted.low:.4g} to {wanted.high:.4g}",
-        "paper": f"{test.value:g}",
-        "seeds": str(results.seeds.get(test.row, 0)),
-    }
-    cell = results.ours.get((test.row, test.measure))
-    fault = _fault(test.row, cell, results)
+    known: dict[str, Any] = {"wanted": f"{wanted.low:.4g} to {wanted.high:.4g}", "paper": f"{test.value:g}"}
+    return _mean(test.row, test.measure, wanted, results, confidence=CONFIDENCE, known=known)
+
+
+def _gains(test: Trend, results: Results) -> Iterator[Outcome]:
+    wanted = _range(test.direction, margin=0.0)
+    confidence = 1 - (1 - CONFIDENCE) / len(test.labels)
+    for label in test.labels:
+        measure = gain_of(label, group=test.group)
+        yield _mean(test.row, measure, wanted, results, confidence=confidence, known={"wanted": _describe(wanted)})
+
+
+def _mean(
+    row: str, measure: str, wanted: Interval, results: Results, *, confidence: float, known: Mapping[str, Any]
+) -> Outcome:
+    """Hold the mean over a row's seeds against a range."""
+    cell = results.ours.get((row, measure))
+    known = {"seeds": str(len(cell.values) if cell and cell.values else results.seeds.get(row, 0)), **known}
+    fault = _fault(row, cell, results)
     if fault or cell is None:
-        return Outcome(test.row, "", test.measure, NO_INTERVAL, reason=fault, **known)
+        return Outcome(row, "", measure, NO_INTERVAL, reason=fault, **known)
     try:
-        interval = mean_interval(cell.values, pooled=results.pooled[test.measure])
+        interval = mean_interval(cell.values, pooled=results.pooled[measure], confidence=confidence)
     except ValueError as error:
-        return Outcome(test.row, "", test.measure, NO_INTERVAL, ours=cell.mean, reason=str(error), **known)
-    return Outcome(test.row, "", test.measure, find(interval, wanted), cell.mean, interval, **known)
+        return Outcome(row, "", measure, NO_INTERVAL, ours=cell.mean, reason=str(error), **known)
+    return Outcome(row, "", measure, find(interval, wanted), cell.mean, interval, **known)
+
+
+def _counts(test: Count, results: Results) -> Iterator[Outcome]:
+    for path, (low, high) in test.values.items():
+        row = path.split(".")[0] if test.of == TRAININGS else ""
+        known: dict[str, Any] = {"wanted": f"{low:,.10g} to {high:,.10g}"}
+        try:
+            ours = find_setting(results.further.counts[test.of], path)
+        except KeyError as error:
+            yield Outcome(row, "", path, NO_INTERVAL, reason=f"no {error} among what was counted here", **known)
+            continue
+        if row in results.further.partial:
+            yield Outcome(row, "", path, NO_INTERVAL, ours, reason=_partial(row, results), **known)
+            continue
+        yield Outcome(row, "", path, IN_RANGE if low <= ours <= high else OUTSIDE, ours, **known)
 
 
 def _differences(test: Difference, results: Results) -> Iterator[Outcome]:
@@ -257,7 +297,11 @@ def _fault(name: str, cell: Cell | None, results: Results) -> str:
         return f"the row {name!r} is not in this table"
     if not cell.values:
         return f"{name}: {cell.reason}"
-    return f"{name} was trained on a part of its corpus ({results.partial[name]})" if name in results.partial else ""
+    return _partial(name, results) if name in results.further.partial else ""
+
+
+def _partial(row: str, results: Results) -> str:
+    return f"{row} was trained on a part of its corpus ({results.further.partial[row]})"
 
 
 def _why_not(scale: str) -> str:

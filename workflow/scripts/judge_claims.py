@@ -1,9 +1,10 @@
-"""Hold every claim of the paper against Table 1."""
+"""Hold every claim of the paper against Table 1, and against what else was made."""
 
 import sys
 from pathlib import Path
 
-from scprint2.claims import read_ledger
+from scprint2.claims_checks import read_ledger
+from scprint2.claims_further import read_further
 from scprint2.claims_page import render_claims
 from scprint2.claims_results import read_long, read_results
 from scprint2.claims_verdicts import judge_claims, to_frame
@@ -11,14 +12,20 @@ from scprint2.files import atomic_path, write_text
 from scprint2.paper import read_paper
 
 sys.stderr = open(snakemake.log[0], "w", buffering=1)
+params = snakemake.params
 ledger = read_ledger(Path(snakemake.input.ledger).parents[1])
 results = read_results(
     read_long(snakemake.input.table),
     ledger,
-    columns=snakemake.params.columns,
-    roles=snakemake.params.roles,
-    experiments=snakemake.params.experiments,
-    partial=snakemake.params.partial,
+    columns=params.columns,
+    roles=params.roles,
+    further=read_further(
+        experiments=params.experiments,
+        partial=params.partial,
+        trainings=params.trainings,
+        absent=params.absent,
+        **params.further,
+    ),
     paper=read_paper(snakemake.input.paper),
 )
 judged = judge_claims(ledger, results)

@@ -14,7 +14,6 @@ NAME = re.compile(r"[a-z][a-z0-9_]*")
 # Planning reads 2,000 small files: libyaml, where PyYAML was built with it, takes an eighth of the time.
 SAFE_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 PAPER_SCALE = "paper"
-SCALE = "scale"  # in place of a variant: the values of the scale itself
 FROM_REGISTRY = "registry"  # in place of a list of datasets: what the registry says
 VARIANT_KEYS = {"title", "table1", "reference", "extends", "set"}
 TABLE1_KEYS = {"section", "name", "item"}
@@ -133,11 +132,6 @@ def read_scale(config: Path, scale: str) -> dict[str, Any]:
         missing, unknown = sorted(SCALE_KEYS - set(value)), sorted(set(value) - SCALE_KEYS)
         raise ValueError(f"{path}: missing keys {missing}, unknown keys {unknown}")
     return value
-
-
-def read_paper_settings(config: Path, name: str) -> dict[str, Any]:
-    """A variant's experiment at the paper's scale, or, under the name `scale`, the values of that scale itself."""
-    return read_scale(config, PAPER_SCALE) if name == SCALE else resolve(config, scale=PAPER_SCALE, variant=name)
 
 
 def assign_datasets(

@@ -21,6 +21,7 @@ CLASSIC_BATCH = ("silhouette_batch", "ilisi", "graph_connectivity_symmetric")
 # Open Problems' parts, but for conservation of the cell cycle and overlap of variable genes, which need expression.
 OPEN_PROBLEMS_BATCH = ("silhouette_batch", "graph_connectivity_symmetric", "ilisi", "kbet_per_label", "pcr_comparison")
 BESIDE = ("cilisi", "knn_label_purity")
+BIO_PERCENT, BATCH_PERCENT = 60, 40  # of a total; Open Problems' (batch + 1.5 bio) / 2.5 is the same
 TOTALS = ("scib_bio", "scib_batch", "scib_total", "scib_classic_total", "open_problems_total")
 SUMMARY = ("scib_bio", "scib_batch", "scib_total", "bras", "cilisi", "knn_label_purity")
 NEIGHBORS = 90  # for LISI; kBET takes the first 50, graph connectivity and Leiden the first 15, as scib-metrics does
@@ -172,11 +173,11 @@ def _parts(cells: _Cells) -> dict[str, Callable[[], float]]:
 
 
 def _totals(scores: dict[str, Score]) -> dict[str, Score]:
-    """The weighted totals, each failed if one of its parts is. Open Problems' (batch + 1.5 bio) / 2.5 has the same weights."""
+    """The weighted totals, each failed if one of its parts is."""
 
     def total(bio: tuple[str, ...], batch: tuple[str, ...]) -> Score:
         def weigh(*values: float) -> float:
-            return 60 * mean(values[: len(bio)]) + 40 * mean(values[len(bio) :])
+            return BIO_PERCENT * mean(values[: len(bio)]) + BATCH_PERCENT * mean(values[len(bio) :])
 
         return combine({name: scores.get(name, absent) for name in bio + batch}, weigh)
 

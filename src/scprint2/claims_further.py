@@ -1,0 +1,173 @@
+"""What claims are held against beside Table 1: settings, studies, the context sweep, and what was counted."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from scprint2.claims_sources import CODE, DATASETS, OVERLAP, SWEEP, TRAININGS
+from scprint2.data.genes import LOCATION_STEP_BP
+from scprint2.metrics.embedding import BATCH_PERCENT, BIO_PERCENT
+from scprint2.metrics.overlap import COLUMNS
+from scprint2.table_cells import FAILED, Cell
+from scprint2.tasks.scores import read_scores
+
+SECONDS_A_DAY = 86_400
+QUANTITIES: Mapping[str, tuple[str, ...]] = {  # what is counted where
+    TRAININGS: ("parameters", "days", "cells", "organisms", "genes", "factors"),
+    OVERLAP: COLUMNS[2:],
+    DATASETS: ("expressed_genes",),
+}
+
+
+@dataclass(frozen=True)
+class Study:
+    """The scores of a study, and its datasets at this scale."""
+
+    datasets: tuple[str, ...]
+    scores: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Further:
+    """What claims look at beside Table 1.
+
+    Attributes
+    ----------
+    experiments
+        What `Setting.of` names, at the paper's scale.
+    partial
+        Rows whose corpus is not complete, with what it lacks; no verdict rests on them.
+    sweep
+        The table of the context sweep.
+    counts
+        `trainings`, `truth_overlap` and `datasets`: a tree of numbers each.
+    absent
+        What was not made (`claims_sources.further_sources`), with how to make it, or why there is nothing to make.
+    """
+
+    experiments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    partial: Mapping[str, str] = field(default_factory=dict)
+    studies: Mapping[str, Study] = field(default_factory=dict)
+    sweep: pd.DataFrame | None = None
+    counts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    absent: Mapping[str, str] = field(default_factory=dict)
+
+
+def read_further(
+    *,
+    experiments: Mapping[str, Mapping[str, Any]],
+    partial: Mapping[str, str],
+    trainings: Mapping[str, Sequence[str]],
+    figures: Mapping[str, str],
+    datasets: Mapping[str, str],
+    studies: Mapping[str, Mapping[str, Sequence[str]]],
+    absent: Mapping[str, str],
+) -> Further:
+    """Read what the workflow has made for the claims.
+
+    Parameters
+    ----------
+    trainings
+        Row to its model folder and its corpus.
+    figures
+        `context_sweep` and `truth_overlap` to their tables, as far as they were made.
+    datasets
+        Dataset to what is known of its cells.
+    studies
+        Study to its `datasets` and its folders of `scores`.
+    """
+    return Further(
+        experiments={**experiments, CODE: read_constants()},
+        partial=partial,
+        studies={name: read_study(study["scores"], datasets=study["datasets"]) for name, study in studies.items()},
+        sweep=read_sweep(figures[SWEEP]) if SWEEP in figures else None,
+        counts={
+            TRAININGS: {row: count_training(model, corpus) for row, (model, corpus) in trainings.items()},
+            OVERLAP: count_overlap(figures[OVERLAP]) if OVERLAP in figures else {},
+            DATASETS: {name: count_dataset(path) for name, path in datasets.items()},
+        },
+        absent=absent,
+    )
+
+
+def read_constants() -> dict[str, Any]:
+    """The numbers of the code that the paper states and nobody is meant to change."""
+    return {"location_step_bp": LOCATION_STEP_BP, "bio_percent": BIO_PERCENT, "batch_percent": BATCH_PERCENT}
+
+
+def read_study(folders: Iterable[str | Path], *, datasets: Sequence[str]) -> Study:
+    """Read the score folders of a study."""
+    files = [file for folder in folders for file in sorted(Path(folder).glob("*/*.tsv"))]
+    return Study(tuple(datasets), pd.concat([read_scores(file) for file in files], ignore_index=True))
+
+
+def read_sweep(path: str | Path) -> pd.DataFrame:
+    """Read `context_sweep.csv`."""
+    return pd.read_csv(path, keep_default_na=False, na_values={"accuracy": [""]})
+
+
+def count_training(model: str | Path, corpus: str | Path) -> dict[str, int | float]:
+    """What a trained model and its corpus hold; `parameters` are those that are trained, `factors` transcription factors."""
+    record, cost, vocabulary = (
+        json.loads((Path(model) / f"{name}.json").read_text()) for name in ("record", "cost", "vocabulary")
+    )
+    genes, shards = vocabulary["genes"], json.loads(Path(corpus).read_text())["shards"]
+    return {
+        "parameters": record["parameters"]["trained"],
+        "days": cost["seconds"] / SECONDS_A_DAY,
+        "cells": sum(shard["cells"] for shard in shards),
+        "organisms": len(set(genes["organism"])),
+        "genes": len(genes["gene_id"]),
+        "factors": sum(map(bool, genes["is_tf"])),
+    }
+
+
+def count_overlap(path: str | Path) -> dict[str, dict[str, dict[str, int | float]]]:
+    """`truth_overlap.csv` as a tree: first network, second network, column."""
+    overlap = pd.read_csv(path)
+    found: dict[str, dict[str, dict[str, int | float]]] = {}
+    for line in overlap.to_dict("records"):
+        numbers = {name: value for name, value in line.items() if name not in ("organism", "first", "second")}
+        found.setdefault(line["first"], {})[line["second"]] = numbers
+    return found
+
+
+def count_dataset(path: str | Path) -> dict[str, int | float]:
+    """What is known of the cells of a dataset that were kept (`read.parquet`): the mean of `expressed_genes`."""
+    cells = pd.read_parquet(path, columns=["genes", "reason"])
+    return {"expressed_genes": float(cells.loc[cells["reason"] == "kept", "genes"].mean())}
+
+
+def gain_cells(sweep: pd.DataFrame, *, label: str, group: str, lengths: Sequence[int] | None) -> dict[str, Cell]:
+    """How much accuracy each row gains from the shortest to the longest context: a value for each seed, averaged over datasets.
+
+    Parameters
+    ----------
+    lengths
+        Both numbers of genes; None for the least and the most that this label was scored at.
+    """
+    scored = sweep.query("label == @label and group == @group and calls == 'single' and status == 'ok'")
+    least, most = lengths or (scored["genes"].min(), scored["genes"].max())
+    accuracy = scored.set_index(["variant", "seed", "dataset", "genes"])["accuracy"].to_dict()
+    runs = list(dict.fromkeys(sweep[["variant", "seed", "dataset"]].itertuples(index=False, name=None)))
+    gains: dict[str, dict[int, list[float]]] = {}
+    lacking = set()
+    for row, seed, dataset in runs:
+        few, many = (accuracy.get((row, seed, dataset, genes)) for genes in (least, most))
+        if few is None or many is None:
+            lacking.add(row)
+        else:
+            gains.setdefault(row, {}).setdefault(seed, []).append(many - few)
+    ends = f"from {least:g} and {most:g} genes" if len(scored) else "at all"
+    reason = f"no accuracy of {label} ({group} cells) {ends}"
+    return {
+        row: Cell(status=FAILED, reason=reason)
+        if row in lacking
+        else Cell(tuple(float(np.mean(values)) for values in gains[row].values()))
+        for row, _, _ in runs
+    }
