@@ -166,8 +166,9 @@ def _notes(compared: pd.DataFrame, *, scale: str) -> tuple[str, ...]:
     return (
         f"What this is worth: {WORTH.get(scale, '')}",
         "▲ above and ▼ below base, ● cannot be told from base; the paper's sign stands first. (●): the cell was left blank, "
-        "which we read as inside the spread of base; the paper does not say so. ~: the value probably stands in its column. ?: it may belong "
-        "into another one; such cells are shown and not counted. Bold: both say the same. Red: they say the opposite.",
+        "which we read as inside the spread of base; the paper does not say so. ~: the value probably stands in its column. "
+        "?: it may belong into another one; such cells are shown and not counted. Bold: both say the same. Red: they say the "
+        "opposite.",
         "The paper trained most rows once and printed ± for base over six seeds; a row beyond it is called an effect here, which "
         "by chance happens often. Ours is a prediction interval, which is wider.",
         *lines,

@@ -103,7 +103,9 @@ def test_a_plan_counts_the_files_that_its_jobs_download(project, embedding):
     there.write_bytes(b"")
     again = project.run(*settings)
     assert re.search(rf"^data: {sum(jobs.values()) + plates - 1} files, .*; 1 are there$", again, re.MULTILINE)
-    assert not re.search(r"^download_dataset +\d", again, re.MULTILINE), "a file that was fetched before is not downloaded"
+    assert not re.search(r"^download_dataset +\d", again, re.MULTILINE), (
+        "a file that was fetched before is not downloaded"
+    )
 
 
 def test_a_plan_says_the_bytes_once_and_a_run_on_an_incomplete_listing_is_refused(project):

@@ -32,7 +32,7 @@ def bras(
 def silhouette_batch(
     points: Num[np.ndarray, "cell dim"], *, labels: Shaped[np.ndarray, " cell"], batches: Shaped[np.ndarray, " cell"]
 ) -> float:
-    """The classic scIB batch silhouette, 1 - abs(s) with Euclidean distance to the nearest batch; rewards nested batch effects."""
+    """The classic scIB batch silhouette, 1 - abs(s) with the distance to the nearest batch; rewards nested batch effects."""
     return _average_over_labels(silhouette_samples, points, labels=labels, batches=batches)
 
 
