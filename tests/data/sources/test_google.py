@@ -147,6 +147,20 @@ def test_scbasecount_joins_samples_and_files_and_counts_what_does_not_fit(site):
     }
 
 
+def test_files_of_organisms_without_a_table_of_samples_are_counted_by_reason(site):
+    serve_scbasecount(
+        site,
+        {"Homo_sapiens": samples({"srx_accession": "SRX1", "obs_count": 5})},
+        [("Homo_sapiens", "SRX1"), ("Mus_musculus", "SRX2"), ("Mus_musculus", "SRX3"), ("Zea_mays", "SRX9")],
+    )
+    listing = ask_scbasecount(site)
+    assert [row.name for row in listing.datasets] == ["scbase_srx1"]
+    assert dict(listing.left_out) == {
+        "Mus_musculus has no sample_metadata.parquet": 2,
+        "Zea_mays is not in the table of organisms": 1,
+    }
+
+
 def test_scbasecount_without_its_tables_or_their_columns_is_refused(site):
     serve_scbasecount(site, {}, [("Homo_sapiens", "SRX1")])
     with pytest.raises(ValueError, match=f"there is no {SAMPLES}"):

@@ -17,6 +17,7 @@ from scprint2.data.sources.web import Web
 FEATURE = "GeneFull_Ex50pAS"  # counts of exons and introns; the one that Arc's tutorials use
 SAMPLES = "sample_metadata.parquet"
 COLUMNS = ("srx_accession", "obs_count", "tissue", "tech_10x", "czi_collection_id")
+UNUSED = "is not in the table of organisms"
 FORMER = ("arc-scbasecount", "2025-02-25/")  # the paper's; closed by its owner on 2026-03-31
 CITATION = "Youngblut 2025, doi:10.1101/2025.02.27.640494 (scBaseCount)"
 
@@ -45,7 +46,7 @@ def list_datasets(*, endpoint: str, organisms: Mapping[str, str], location: str,
         stored_files = files.pop(organism, {})
         taxon = organisms.get(organism.replace("_", " "))
         if taxon is None:
-            left_out[f"{organism} is not in the table of organisms"] = len(stored_files)
+            left_out[f"{organism} {UNUSED}"] = len(stored_files)
             continue
         for sample in _read_samples(web.get(table.url(endpoint)), where=table.name):
             stored = stored_files.pop(sample["srx_accession"], None)
@@ -55,6 +56,9 @@ def list_datasets(*, endpoint: str, organisms: Mapping[str, str], location: str,
             former = object_url(endpoint, FORMER[0], FORMER[1] + stored.name[len(prefix) :])
             datasets.append(_listed(sample, organism=taxon, url=(stored.url(endpoint), former), stored=stored))
         left_out["files without a sample"] = left_out.get("files without a sample", 0) + len(stored_files)
+    for organism, stored_files in files.items():
+        known = organism.replace("_", " ") in organisms
+        left_out[f"{organism} {'has no ' + SAMPLES if known else UNUSED}"] = len(stored_files)
     return Listing(tuple(datasets), {reason: number for reason, number in left_out.items() if number})
 
 
