@@ -117,6 +117,13 @@ def label_table(wildcards):
     return LABEL_TABLES.get(wildcards.dataset, [])
 
 
+def dataset_row(name):
+    """What the registry says about where a dataset comes from and about what changes what is made of it, by value."""
+    row = DATASETS[name]
+    kept = {"url", "file", "sha256", "bytes", "md5", *row.to_content()}
+    return {name: value for name, value in row.to_row().items() if name in kept}
+
+
 def dataset_source(wildcards):
     """What the registry says about where a dataset comes from, by value."""
     row = DATASETS[wildcards.dataset].to_row()
@@ -128,11 +135,7 @@ def dataset_source(wildcards):
 
 def dataset_content(wildcards):
     """What the registry says about a dataset that changes what is made of it, by value."""
-    row = DATASETS[wildcards.dataset].to_row()
-    return {
-        name: row[name]
-        for name in ("name", "organism", "batch_key", "label_key", "layers", "subset")
-    }
+    return DATASETS[wildcards.dataset].to_content()
 
 
 def dataset_sha256(wildcards):
@@ -230,12 +233,7 @@ def chunk_names(wildcards):
 
 def chunk_datasets(wildcards):
     """What the registry says about the datasets of a chunk, where it changes what is made of them, by value."""
-    rows = [DATASETS[name].to_row() for name in chunk_names(wildcards)]
-    left_out = {"licence", "citation", "roles", "truth", "collection"}
-    return [
-        {name: value for name, value in row.items() if name not in left_out}
-        for row in rows
-    ]
+    return [dataset_row(name) for name in chunk_names(wildcards)]
 
 
 def chunk_organisms(wildcards):
@@ -310,13 +308,10 @@ def dataset_sources(names):
 
 def data_report_pages(wildcards):
     """The reports of the corpora that the chosen variants and the baselines need, of their datasets, and of the test datasets."""
-    used = {
-        BASELINE_CORPUS,
-        *(EXPERIMENTS[name]["data"]["corpus"] for name in VARIANTS),
-    }
-    wanted = {name for corpus in used for name in CORPORA[corpus]}
+    wanted = {name for corpus in used_corpora() for name in CORPORA[corpus]}
     corpora = [
-        f"reports/{config['scale']}/corpora/{name}.html" for name in sorted(used)
+        f"reports/{config['scale']}/corpora/{name}.html"
+        for name in sorted(used_corpora())
     ]
     chunks = [
         f"reports/{config['scale']}/chunks/{corpus}/{chunk}.html"

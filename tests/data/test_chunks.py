@@ -13,7 +13,9 @@ import pytest
 
 from scprint2.data.chunk_plan import chunk_of, count_chunks, plan_chunks
 from scprint2.data.chunks import ChunkPlace, Recipe, process_chunk, process_dataset
+from scprint2.data.corpora import resolve_corpora
 from scprint2.data.label_names import LabelNames
+from scprint2.data.manifests import Listed, write_manifest
 from scprint2.data.raw_sources import Downloads, Folder, Simulator, link_file
 from scprint2.data.registry import Dataset
 from scprint2.data.shard import Shard
@@ -111,7 +113,9 @@ def test_what_is_done_is_not_done_again(place, source):
     assert {name: (place.processed / name / "shard").stat().st_ino for name in ("one", "two")} == before
 
 
-@pytest.mark.parametrize("change", ["settings", "share", "registry", "labels", "ontologies", "raw file", "shard"])
+@pytest.mark.parametrize(
+    "change", ["settings", "share", "registry", "tissue", "labels", "ontologies", "raw file", "shard"]
+)
 def test_what_a_shard_depends_on_makes_it_again(place, source, change):
     (dataset,) = write_raw(source.folder, ["one"])
     process_dataset(dataset, source, RECIPE, place)
@@ -122,6 +126,8 @@ def test_what_a_shard_depends_on_makes_it_again(place, source, change):
         recipe = replace(RECIPE, validation_share=0.2)
     if change == "registry":
         dataset = replace(dataset, batch_key="donor_id")
+    if change == "tissue":
+        dataset = replace(dataset, tissue="blood")
     if change == "labels":
         recipe = replace(RECIPE, labels={"one": LabelNames({("sex", "?"): "unknown"}, {})})
     if change == "ontologies":
@@ -277,6 +283,24 @@ def test_labels_of_a_dataset_are_read_with_its_own_table_and_reported(place, sou
         found[name] = (report.loc[("sex", "f"), "by"], Shard.open(place.processed / name / "shard").terms["sex"])
     assert found["with"] == ("table", ["PATO:0000383"])
     assert found["without"][1] == []
+
+
+def test_labels_that_only_the_listing_knows_reach_the_shard(place, source, tmp_path):
+    raw = raw_cells(60)
+    raw.obs = raw.obs[["donor_id"]]
+    source.folder.mkdir()
+    raw.write_h5ad(source.folder / "SRX1.h5ad")
+    listed = Listed(
+        "scbase_srx1", HUMAN, ("https://x/SRX1.h5ad",), "SRX1.h5ad", tissue="blood", assay="10x 5_prime_gex"
+    )
+    write_manifest(tmp_path / "scbasecount.tsv", [listed], comment="c")
+    rules = {"all": {"manifests": ["scbasecount"]}}
+    dataset = resolve_corpora(rules, {}, folder=tmp_path, where="test").datasets["scbase_srx1"]
+    process_dataset(dataset, source, RECIPE, place)
+    terms = Shard.open(place.processed / "scbase_srx1/shard").terms
+    assert (terms["tissue"], terms["assay"]) == (["UBERON:0000178"], ["EFO:0030004"])
+    report = pd.read_csv(place.processed / "scbase_srx1/labels.tsv", sep="\t").set_index("class")
+    assert report.loc[["tissue", "assay"], "column"].tolist() == ["listing", "listing"]
 
 
 def test_a_link_is_made_to_the_file_that_the_registry_means_and_to_no_other(tmp_path):

@@ -160,3 +160,65 @@ def test_cell_culture_is_read_from_every_schema(columns, expected):
 def test_the_age_group_comes_from_the_stage():
     labels = align(development_stage_ontology_term_id=["HsapDv:0000149", "MmusDv:0000063", "unknown"])
     assert found(labels, "age_group") == ["HsapDv:0000267", "HsapDv:0000266", "unknown"]
+
+
+LISTED = Dataset("a", HUMAN, tissue="skin of body", assay="10x 3_prime_gex")
+
+
+def align_listed(dataset=LISTED, **columns):
+    obs = pd.DataFrame(columns, index=["cell_0", "cell_1"])
+    return align_labels(obs, dataset=dataset)
+
+
+def test_what_a_dataset_was_listed_with_counts_where_its_file_says_nothing():
+    labels = align_listed(gene_count=[1, 2])
+    assert found(labels, "tissue") == ["UBERON:0002097"] * 2
+    assert found(labels, "assay") == ["EFO:0030003"] * 2
+    report = labels.report.set_index("class")
+    assert report.loc["tissue"].tolist() == [
+        "listing",
+        "skin of body",
+        "UBERON:0002097",
+        "skin of body",
+        "mapped",
+        "name",
+        2,
+    ]
+    assert report.loc["assay", ["column", "label", "by", "cells"]].tolist() == [
+        "listing",
+        "10x 3_prime_gex",
+        "common",
+        2,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected", "source"),
+    [
+        ({"tissue": ["blood", "blood"]}, ["UBERON:0000178"] * 2, "tissue"),
+        ({"tissue_ontology_term_id": ["UBERON:0000178"] * 2}, ["UBERON:0000178"] * 2, "tissue_ontology_term_id"),
+        ({"tissue": ["blood", None]}, ["UBERON:0000178", "unknown"], "tissue"),
+        ({"tissue": ["no such tissue"] * 2}, ["unknown"] * 2, "tissue"),
+        ({"tissue": ["unknown", "NA"]}, ["UBERON:0002097"] * 2, "listing"),
+        ({"tissue": [None, float("nan")]}, ["UBERON:0002097"] * 2, "listing"),
+    ],
+)
+def test_what_the_file_says_of_any_cell_counts_before_the_listing(columns, expected, source):
+    labels = align_listed(**columns)
+    assert found(labels, "tissue") == expected
+    assert set(labels.report.loc[labels.report["class"] == "tissue", "column"]) == {source}
+    assert found(labels, "assay") == ["EFO:0030003"] * 2
+
+
+def test_a_listed_label_that_no_term_has_is_unknown_and_reported():
+    labels = align_listed(Dataset("a", HUMAN, tissue="lung; heart"), gene_count=[1, 2])
+    assert found(labels, "tissue") == ["unknown"] * 2
+    assert labels.unknown == {"tissue": {"cells": 2, "examples": ["lung; heart"]}}
+
+
+def test_a_plate_of_cell_lines_is_a_culture_of_no_tissue():
+    plate = Dataset("tahoe_plate01", HUMAN, tissue="cell lines", assay="Parse GigaLab")
+    labels = align_listed(plate, drug=["a", "b"])
+    assert found(labels, "cell_culture") == ["cell_culture"] * 2
+    assert found(labels, "assay") == ["EFO:0022603"] * 2
+    assert (found(labels, "tissue"), labels.unknown) == (["unknown"] * 2, {})

@@ -1,6 +1,7 @@
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -48,8 +49,19 @@ def test_a_dataset_survives_the_way_through_text():
         ("lung",),
         ("t", "u"),
         "b" * 32,
+        "study",
+        "lung",
+        "Smart-seq2",
     )
     assert Dataset.from_row(dataset.to_row()) == dataset
+
+
+def test_labels_that_are_not_given_are_no_part_of_what_is_made_of_a_file():
+    """So that a registry without them makes what it made before there were such columns."""
+    dataset = Dataset("a", "NCBITaxon:9606", licence="MIT")
+    content = dict.fromkeys(("batch_key", "label_key", "layers", "subset"), "")
+    assert dataset.to_content() == {"name": "a", "organism": "NCBITaxon:9606", **content}
+    assert replace(dataset, tissue="lung").to_content() == dataset.to_content() | {"tissue": "lung"}
 
 
 @pytest.mark.parametrize(

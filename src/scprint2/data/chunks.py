@@ -30,14 +30,6 @@ from scprint2.files import read_json, write_json
 LOG = logging.getLogger(__name__)
 DATA_REVISION = 1  # raised when the same input gives another shard
 FAILED_SHARE = 0.05  # of a chunk's datasets; a public collection has a few broken files, more are a mistake of ours
-CONTENT = (
-    "name",
-    "organism",
-    "batch_key",
-    "label_key",
-    "layers",
-    "subset",
-)  # what a shard depends on, beside the raw file
 
 
 @dataclass(frozen=True)
@@ -85,10 +77,10 @@ class Recipe:
 
     def key(self, dataset: Dataset, *, origin: Any) -> str:
         """Hash of everything that a dataset's shard depends on; of the raw file its `origin`, as the source has it."""
-        row, names = dataset.to_row(), self.names(dataset)
+        names = self.names(dataset)
         content = {
             "revision": DATA_REVISION,
-            "dataset": {name: row[name] for name in CONTENT},
+            "dataset": dataset.to_content(),
             "file": origin,
             "settings": self.settings.model_dump(),
             "validation_share": self.validation_share,

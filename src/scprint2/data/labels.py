@@ -32,10 +32,11 @@ ONTOLOGIES = {
 TERM = re.compile(r"[A-Za-z]+:\d+|CVCL_\w+")
 SEPARATOR = "||"  # between the values of one cell (CELLxGENE)
 CULTURES = {"tissue": "tissue", "organoid": "organoid"} | dict.fromkeys(
-    ("cell_culture", "cell culture", "primary cell culture", "cell line"), "cell_culture"
+    ("cell_culture", "cell culture", "primary cell culture", "cell line", "cell lines"), "cell_culture"
 )
 NO_LABELS = LabelNames({}, {})
 REPORT = ("class", "column", "label", "term", "name", "status", "by", "cells")
+LISTED = "listing"  # stands for the column in the report where the label is what the dataset was listed with
 FIX_LABEL = "Correct label_key in the registry, or leave it empty for a dataset without labels."
 
 
@@ -98,6 +99,8 @@ def align_labels(
 
     A class is read from the column that the dataset's table of labels gives, else from its column of term ids, else from its
     column of names. The cell type is read from the registry's `label_key` where one is given. The organism is the registry's.
+    Of tissue and assay, what the dataset was listed with counts for all cells where the file says it of none; a tissue that is
+    a kind of culture ("cell lines") counts as that.
 
     Raises
     ------
@@ -111,6 +114,10 @@ def align_labels(
         given = _as_text(metadata.obs, column) if column else pd.Series(UNKNOWN_TERM, index=obs.index)
         if name == "organism":
             column, given = "registry", pd.Series(dataset.organism, index=obs.index)
+        elif (listed := _listed(name, dataset)) and all(
+            str(value).strip().lower() in MISSING for value in given.unique()
+        ):
+            column, given = LISTED, pd.Series(listed, index=obs.index)
         found = {value: resolve(name, value, names=names) for value in given.unique()}
         frame[f"{name}_ontology_term_id"] = pd.Categorical(given.map({value: hit.term for value, hit in found.items()}))
         if column:
@@ -185,6 +192,13 @@ def _column(obs: pd.DataFrame, name: str, dataset: Dataset, names: LabelNames) -
         return stated
     usual = COLUMNS.get(name, (f"{name}_ontology_term_id", name))
     return next((column for column in usual if column in obs), None)
+
+
+def _listed(name: str, dataset: Dataset) -> str:
+    """Return the label of a class that the dataset was listed with, of all its cells; empty without one."""
+    cultured = dataset.tissue.lower() in CULTURES
+    tissues = {"tissue": "" if cultured else dataset.tissue, "cell_culture": dataset.tissue if cultured else ""}
+    return {**tissues, "assay": dataset.assay}.get(name, "")
 
 
 def _as_text(obs: pd.DataFrame, column: str) -> pd.Series:

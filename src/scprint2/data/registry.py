@@ -14,6 +14,15 @@ SHA256 = re.compile(r"[0-9a-f]{64}")
 MD5 = re.compile(r"[0-9a-f]{32}")
 URLS = ("https://", "http://", "file://", "package://")  # package://name/path: a file that an installed package carries
 ARCHIVES = (".zip", ".tar")
+CONTENT = (
+    "name",
+    "organism",
+    "batch_key",
+    "label_key",
+    "layers",
+    "subset",
+)  # fields that decide what is made of a file
+LABELS = ("tissue", "assay")  # such fields too, where they are given
 TRUTH = re.compile(r"[A-Za-z0-9_-]+")
 SUBSET = re.compile(r"hash(<|>=)(0|1|0?\.[0-9]+)|[A-Za-z0-9_.]+=[^&]+")
 
@@ -46,6 +55,8 @@ class Dataset:
     collection
         The study: donor ids name a person inside one study only, so that a donor in training and test can be told only
         where both datasets have one.
+    tissue, assay
+        Label of all cells, for files that do not say it themselves: a term id or a name.
     """
 
     name: str
@@ -64,6 +75,8 @@ class Dataset:
     truth: tuple[str, ...] = ()
     md5: str = ""
     collection: str = ""
+    tissue: str = ""
+    assay: str = ""
 
     @classmethod
     def from_row(cls, row: Mapping[str, str]) -> "Dataset":
@@ -93,6 +106,8 @@ class Dataset:
             truth=tuple(row.get("truth", "").split()),
             md5=row.get("md5", ""),
             collection=row.get("collection", ""),
+            tissue=row.get("tissue", ""),
+            assay=row.get("assay", ""),
         )
 
     def to_row(self) -> dict[str, str]:
@@ -101,6 +116,11 @@ class Dataset:
             name: " ".join(value) if isinstance(value, tuple) else "" if value is None else str(value)
             for name, value in asdict(self).items()
         }
+
+    def to_content(self) -> dict[str, str]:
+        """Return the fields that change what is made of the file; labels that are not given are left out."""
+        row = self.to_row()
+        return {name: row[name] for name in CONTENT} | {name: row[name] for name in LABELS if row[name]}
 
     @property
     def is_archive(self) -> bool:
