@@ -5,7 +5,7 @@ Imports neither torch nor pandas, so that planning a workflow stays quick.
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 NAME = re.compile(r"[a-z0-9_-]+")
@@ -112,15 +112,16 @@ class Dataset:
 
     def to_row(self) -> dict[str, str]:
         """Return the text fields that `from_row` reads."""
-        return {
-            name: " ".join(value) if isinstance(value, tuple) else "" if value is None else str(value)
-            for name, value in asdict(self).items()
-        }
+        return {field.name: self._text(field.name) for field in fields(self)}
 
     def to_content(self) -> dict[str, str]:
         """Return the fields that change what is made of the file; labels that are not given are left out."""
-        row = self.to_row()
-        return {name: row[name] for name in CONTENT} | {name: row[name] for name in LABELS if row[name]}
+        names = [*CONTENT, *(name for name in LABELS if getattr(self, name))]
+        return {name: self._text(name) for name in names}
+
+    def _text(self, name: str) -> str:
+        value = getattr(self, name)
+        return " ".join(value) if isinstance(value, tuple) else "" if value is None else str(value)
 
     @property
     def is_archive(self) -> bool:
