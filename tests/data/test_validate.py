@@ -1,10 +1,14 @@
 import os
 import signal
+import subprocess
+import sys
+import time
 from dataclasses import dataclass
 
 import anndata
 import h5py
 import numpy as np
+import psutil
 import pytest
 import scipy.sparse
 
@@ -207,6 +211,22 @@ def test_a_reader_that_crashes_is_reported(tmp_path, monkeypatch):
     )
     with pytest.raises(ValueError, match=r"reading it ends the process with status -9"):
         check_file(write(raw_cells(), tmp_path))
+
+
+def test_the_process_that_reads_first_ends_with_its_parent(tmp_path):
+    """It has the parent's locks: a killed job could not be started again while it reads on."""
+    path = write(raw_cells(), tmp_path)
+    code = (
+        "import time; from pathlib import Path; from scprint2.data import validate;"
+        f"validate._check_structure = lambda *_: time.sleep(60); validate.check_file(Path({str(path)!r}))"
+    )
+    parent = psutil.Process(subprocess.Popen([sys.executable, "-c", code]).pid)
+    while not (reading := parent.children()):
+        assert parent.is_running()
+        time.sleep(0.05)
+    parent.kill()
+    assert psutil.wait_procs(reading, timeout=10)[1] == []
+    parent.wait()
 
 
 def test_damaged_files_are_refused_or_hold_valid_counts(tmp_path, monkeypatch):

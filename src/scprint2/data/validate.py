@@ -1,7 +1,9 @@
 """Input files are checked once, here, before compiled code sees them (counts, structure, names, size)."""
 
+import ctypes
 import multiprocessing
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,6 +33,7 @@ BOMB_BYTES = 256 << 20  # below this much declared data nothing is a bomb
 BOMB_RATIO = 500  # declared bytes per byte of file; gzip of counts reaches about 60
 PROBE_SECONDS = 120.0  # a file that takes longer to read hangs the reader; large files get more time:
 PROBE_BYTES_PER_SECOND = 4 << 20
+PR_SET_PDEATHSIG = 1  # of prctl: the signal that a process gets when its parent ends
 BLOCK = 1 << 22  # values checked at a time
 READ_AT_ONCE = ("/obs/", "/var/", "/raw/var/", "/obsm/spatial", *(f"/uns/{name}" for name in STATED))
 FIX_COUNTS = "Put raw counts (whole numbers of at least 0) into X, raw.X or layers['counts']."
@@ -199,6 +202,8 @@ def _probe(path: Path) -> None:
 
 
 def _probe_here(path: Path, answer: Connection) -> None:
+    if sys.platform == "linux":  # it holds the locks of its parent, and must not outlive it
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     problem = ""
     try:
         with h5py.File(path, "r") as file:
