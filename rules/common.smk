@@ -96,10 +96,7 @@ def resolve_variants():
     """Every variant's experiment, name to values; a mistake in any of them shows before any job, also in those not chosen."""
     schema = json.loads((CONFIG / "schemas" / "experiment.schema.json").read_text())
     validator = Draft202012Validator(schema)
-    resolved = {
-        name: overlay.resolve(CONFIG, scale=config["scale"], variant=name)
-        for name in overlay.list_variants(CONFIG)
-    }
+    resolved = overlay.resolve_all(CONFIG, scale=config["scale"])
     mistakes = {}
     for name, experiment in resolved.items():
         error = best_match(validator.iter_errors(experiment))

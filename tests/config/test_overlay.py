@@ -6,7 +6,7 @@ import sys
 import pytest
 import yaml
 
-from scprint2.config.overlay import assign_datasets, difference, list_variants, merge, resolve
+from scprint2.config.overlay import assign_datasets, difference, list_variants, merge, resolve, resolve_all
 from tests.helpers import CONFIG, VARIANTS
 
 
@@ -155,3 +155,10 @@ def test_a_registry_can_say_which_datasets_play_a_role():
     }
     with pytest.raises(ValueError, match=r"here: no datasets \['typo'\] in the registry"):
         assign_datasets({"lung": ["typo"]}, registry, where="here")
+
+
+def test_all_experiments_at_once_are_those_one_by_one_and_share_nothing():
+    together = resolve_all(CONFIG, scale="mini")
+    assert together == {name: resolve(CONFIG, scale="mini", variant=name) for name in list_variants(CONFIG)}
+    together["base"]["training"]["epochs"] = 99
+    assert together["denoising"]["training"]["epochs"] != 99

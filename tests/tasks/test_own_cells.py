@@ -228,6 +228,14 @@ def test_grn_writes_a_file_for_each_group(command):
     assert anndata.read_h5ad(out / "b1.h5ad").varp["GRN"].shape == (10, 10)
 
 
+def test_groups_whose_names_are_no_file_names_do_not_share_a_file(command, mine, tmp_path):
+    mine.obs["sample"] = mine.obs["sample"].map({"b1": "T/B", "b2": "T:B"}).astype(str)
+    mine.write_h5ad(tmp_path / "named.h5ad")
+    result, out = command("grn", "--organism", HUMAN, "--group-key", "sample", "--genes", "10", cells="named.h5ad")
+    assert result.exit_code == 0, result.output
+    assert len(list(out.iterdir())) == 2
+
+
 def test_a_file_that_is_none_is_an_error_and_nothing_is_written(command, tmp_path):
     (tmp_path / "broken.h5ad").write_bytes(b"<html>")
     result, out = command("embed", cells="broken.h5ad")

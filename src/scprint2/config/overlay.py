@@ -1,7 +1,7 @@
 """Experiments as plain dictionaries: `base.yaml`, a variant's overlay laid on it, a scale's constants filled in."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -171,14 +171,28 @@ def resolve(config: Path, *, scale: str, variant: str) -> dict[str, Any]:
     ValueError
         If the variant or a constant does not exist, two `extends` disagree, or the experiment contradicts itself.
     """
+    return resolve_all(config, scale=scale, names=[variant])[variant]
+
+
+def resolve_all(config: Path, *, scale: str, names: Iterable[str] | None = None) -> dict[str, dict[str, Any]]:
+    """Return the whole experiments of some variants, or of all, as `resolve` does; each file is read once.
+
+    Raises
+    ------
+    ValueError
+        As in `resolve`.
+    """
     config = Path(config)
-    variants = list_variants(config)
-    if variant not in variants:
-        raise ValueError(f"no variant {variant!r}; known: {sorted(variants)}")
-    experiment = merge(read_yaml(config / "base.yaml"), gather(variants, variant))
-    experiment = fill(experiment, read_scale(config, scale)["constants"], where=f"{variant} at scale {scale}")
-    check_experiment(experiment, name=variant)
-    return experiment
+    variants, base = list_variants(config), read_yaml(config / "base.yaml")
+    constants = read_scale(config, scale)["constants"]
+    experiments = {}
+    for name in variants if names is None else names:
+        if name not in variants:
+            raise ValueError(f"no variant {name!r}; known: {sorted(variants)}")
+        where = f"{name} at scale {scale}"
+        experiments[name] = fill(merge(base, gather(variants, name)), constants, where=where)
+        check_experiment(experiments[name], name=name)
+    return experiments
 
 
 def gather(variants: Mapping[str, Variant], name: str) -> dict[str, Any]:
@@ -262,7 +276,7 @@ def difference(tree: Mapping[str, Any], reference: Mapping[str, Any]) -> dict[st
 def describe_variants(config: Path, *, scale: str) -> list[dict[str, Any]]:
     """List every variant as `variant, section, name, reference, diff`; `diff` is `difference` to its reference at a scale."""
     variants = list_variants(Path(config))
-    trees = {name: resolve(config, scale=scale, variant=name) for name in variants}
+    trees = resolve_all(config, scale=scale)
     return [
         {
             "variant": name,

@@ -169,7 +169,7 @@ def _read_and_filter(
     obs = raw.obs.loc[chosen]
     mapping = map_genes_of(raw.var, table, minimum_mapped=MINIMUM_MAPPED)
     found = np.unique(mapping.index[mapping.index >= 0])
-    sums = _summing(mapping.index, found)
+    sums = summing_matrix(mapping.index, found)
     mitochondrial = is_mitochondrial(table)[found]
     measures: list[Measures] = []
     counts = store_counts(_mapped(raw.counts, chosen, sums, mitochondrial, measures), folder, genes=len(found))
@@ -284,7 +284,7 @@ def _meets(obs: pd.DataFrame, condition: str) -> np.ndarray:
     return (obs[column].astype(str) == value).to_numpy()
 
 
-def _summing(index: Int[np.ndarray, " name"], found: Int[np.ndarray, " found"]) -> sp.csr_matrix:
+def summing_matrix(index: Int[np.ndarray, " name"], found: Int[np.ndarray, " found"]) -> sp.csr_matrix:
     """Matrix that brings columns of the file to the genes found, in the order of the table; columns of one gene are summed."""
     source = np.flatnonzero(index >= 0)
     target = np.searchsorted(found, index[source])

@@ -1,7 +1,7 @@
 """What each simulated dataset holds: cells, tissues, donors, technologies, and its flaws."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from scprint2.simulate.terms import ASSAYS, CELL_TYPES, NORMAL
@@ -68,6 +68,21 @@ ALPHA, BETA = "pancreatic A cell", "type B pancreatic cell"
 ACINAR, DUCTAL = "pancreatic acinar cell", "pancreatic ductal cell"
 PRECURSOR = "oligodendrocyte precursor cell"
 TUBULE = "epithelial cell of proximal tubule"
+
+SCBASE = Design(
+    title="Simulated reads of many studies of mouse, processed again",
+    organism=MOUSE,
+    cells=1200,
+    tissues={
+        "UBERON:0002108": {"enterocyte": 3, "goblet cell": 2, "B cell": 2, "fibroblast": 2, "macrophage": 2},
+        "UBERON:0000956": {"glutamatergic neuron": 3, "astrocyte": 2, "oligodendrocyte": 2},
+    },
+    donors=4,
+    assays=("10x 3' v3", "10x 3' v2", "10x 5' v1"),
+    unknown_share=0.9,
+    role="train",
+    flaws="many",
+)
 
 DESIGNS: dict[str, Design] = {
     "sim_blood": Design(
@@ -231,47 +246,20 @@ DESIGNS: dict[str, Design] = {
         tissue_type="cell culture",
         role="train",
     ),
-    "sim_scbase": Design(
-        title="Simulated reads of many studies of mouse, processed again",
-        organism=MOUSE,
-        cells=1200,
-        tissues={
-            "UBERON:0002108": {"enterocyte": 3, "goblet cell": 2, "B cell": 2, "fibroblast": 2, "macrophage": 2},
-            "UBERON:0000956": {"glutamatergic neuron": 3, "astrocyte": 2, "oligodendrocyte": 2},
-        },
-        donors=4,
-        assays=("10x 3' v3", "10x 3' v2", "10x 5' v1"),
-        unknown_share=0.9,
-        role="train",
-        flaws="many",
-    ),
-    "sim_scbase_rat": Design(
+    "sim_scbase": SCBASE,
+    "sim_scbase_rat": replace(
+        SCBASE,
         title="Simulated reads of many studies of rat, processed again",
         organism=RAT,
         cells=600,
-        tissues={
-            "UBERON:0002108": {"enterocyte": 3, "goblet cell": 2, "B cell": 2, "fibroblast": 2, "macrophage": 2},
-            "UBERON:0000956": {"glutamatergic neuron": 3, "astrocyte": 2, "oligodendrocyte": 2},
-        },
-        donors=4,
         assays=("10x 3' v3", "10x 3' v2"),
-        unknown_share=0.9,
-        role="train",
-        flaws="many",
     ),
-    "sim_scbase_fish": Design(
+    "sim_scbase_fish": replace(
+        SCBASE,
         title="Simulated reads of many studies of zebrafish, processed again",
         organism=FISH,
         cells=600,
-        tissues={
-            "UBERON:0002108": {"enterocyte": 3, "goblet cell": 2, "B cell": 2, "fibroblast": 2, "macrophage": 2},
-            "UBERON:0000956": {"glutamatergic neuron": 3, "astrocyte": 2, "oligodendrocyte": 2},
-        },
-        donors=4,
         assays=("10x 3' v3", "inDrop"),
-        unknown_share=0.9,
-        role="train",
-        flaws="many",
     ),
     "sim_lung": Design(
         title="Simulated human lung",

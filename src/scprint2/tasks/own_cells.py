@@ -17,9 +17,9 @@ from jaxtyping import Int
 from scipy import sparse
 
 from scprint2.data import ontology
-from scprint2.data.cellxgene import organisms_of
+from scprint2.data.cellxgene import ORGANISM, organisms_of
 from scprint2.data.genes import COLUMNS, GeneMapping, GeneTable
-from scprint2.data.preprocess import MINIMUM_MAPPED, map_genes_of
+from scprint2.data.preprocess import MINIMUM_MAPPED, map_genes_of, summing_matrix
 from scprint2.data.validate import FIX_COUNTS, check_names, check_orientation, count_problem, to_csr
 from scprint2.tasks.annotate import classify_cells
 from scprint2.tasks.answers import call_best
@@ -34,7 +34,6 @@ from scprint2.versions import installed_versions
 
 LOG = logging.getLogger(__name__)
 GIVEN = "the AnnData"
-ORGANISM = "organism_ontology_term_id"
 PROVENANCE = "scprint2"  # uns: what was done, by verb
 LEAST_CELLS = 10  # of a group, for a network
 COMPONENTS = 50  # in which a model that reads neighbors is given them
@@ -89,8 +88,11 @@ def read_cells(pretrained: PretrainedModel, adata: AnnData, *, organism: str | N
     taxon, mapping = _map_to_organism(pretrained, adata, var, organism=organism)
     found = np.unique(mapping.index[mapping.index >= 0])
     table = gene_table(pretrained, taxon).frame.iloc[found]
+    summed = sparse.csr_matrix(counts @ summing_matrix(mapping.index, found))
+    if problem := count_problem(summed):
+        raise ValueError(f"{GIVEN}: after mapping to genes the matrix {problem}.")
     own = AnnData(
-        _sum_columns(counts, mapping.index, found),
+        summed.astype(np.int32),
         obs=pd.DataFrame(index=adata.obs_names),
         var=pd.DataFrame({"symbol": table["symbol"].to_numpy()}, index=pd.Index(table["gene_id"], name="gene_id")),
     )
@@ -287,7 +289,7 @@ def _find_counts(adata: AnnData) -> tuple[str, sparse.csr_matrix, pd.DataFrame]:
         counts = to_csr(matrix)
         problem = count_problem(counts) if counts.nnz else "is all zero"
         if problem is None:
-            return place, sparse.csr_matrix(counts.astype(np.int32)), var
+            return place, counts, var
         found.append(f"{place} {problem}")
     raise ValueError(f"{GIVEN} has no raw counts: {'; '.join(found)}. {FIX_COUNTS}")
 
@@ -331,16 +333,6 @@ def _taxon(organism: str) -> str:
 
 def _stated(uns: Mapping[str, Any]) -> dict[str, str]:
     return {ORGANISM: str(uns[ORGANISM])} if ORGANISM in uns else {}
-
-
-def _sum_columns(
-    counts: sparse.csr_matrix, index: Int[np.ndarray, " name"], found: Int[np.ndarray, " found"]
-) -> sparse.csr_matrix:
-    """Bring columns to the genes found; those of one gene are summed."""
-    source = np.flatnonzero(index >= 0)
-    target = np.searchsorted(found, index[source])
-    summing = sparse.csr_matrix((np.ones(len(source), np.int32), (source, target)), shape=(len(index), len(found)))
-    return sparse.csr_matrix(counts @ summing)
 
 
 def _trained_genes(pretrained: PretrainedModel) -> int:

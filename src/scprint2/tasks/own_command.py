@@ -5,6 +5,7 @@ Heavy imports happen inside, so that help appears at once.
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import quote
 
 import typer
 
@@ -124,7 +125,7 @@ def grn(
     )
     for group, _, network in read_networks(networks):
         network.uns["scprint2"] = dict(networks.uns["scprint2"])
-        _write(network, out / f"{group.replace('/', '_').replace(':', '_')}.h5ad")
+        _write(network, out / f"{quote(group, safe=' ,+()')}.h5ad")  # two groups never share a file
 
 
 def _open(model: Path, cells: Path, *, device: str) -> tuple["PretrainedModel", "AnnData"]:
