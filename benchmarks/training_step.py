@@ -43,8 +43,8 @@ def vocabularies():
     return GeneVocabulary(frame), LabelVocabulary(tuple(tables))
 
 
-def random_batch(labels, *, cells: int, context: int, device: str):
-    """Return a batch of human cells with counts of a usual sparsity."""
+def random_batch(labels, *, cells: int, context: int, device: str, neighbors: int = 0):
+    """Return a batch of human cells, and neighbors like them, with counts of a usual sparsity."""
     import torch
 
     from scprint2.data.batch import CellBatch
@@ -58,16 +58,16 @@ def random_batch(labels, *, cells: int, context: int, device: str):
     batch = CellBatch(
         genes=genes,
         counts=counts,
-        neighbor_counts=torch.zeros(cells, 0, context),
-        neighbor_distances=torch.zeros(cells, 0),
+        neighbor_counts=torch.poisson(rate[:, None].expand(-1, neighbors, -1), generator=rng),
+        neighbor_distances=torch.rand(cells, neighbors, generator=rng),
         depth=counts.sum(1) * 2,
         labels=torch.stack(codes, dim=1),
     )
     return batch.to(device)
 
 
-def paper_trainer(device: str):
-    """Return a trainer of the paper's base and its label vocabulary and experiment."""
+def paper_trainer(device: str, *, variant: str = "base"):
+    """Return a trainer of a row at the paper's size (base unless said), its label vocabulary and its experiment."""
     import torch
 
     from scprint2.config.overlay import resolve
@@ -75,7 +75,7 @@ def paper_trainer(device: str):
     from scprint2.training.step import Trainer, choose_numerics
 
     config = ROOT / "config"
-    experiment = Experiment.model_validate(resolve(config, scale="paper", variant="base"))
+    experiment = Experiment.model_validate(resolve(config, scale="paper", variant=variant))
     genes, labels = vocabularies()
     embedding = torch.randn(len(genes), experiment.model.dim, generator=torch.Generator().manual_seed(0))
     model = build(experiment, genes=genes, labels=labels, gene_embedding=embedding, seed=0)

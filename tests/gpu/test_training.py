@@ -91,3 +91,18 @@ def test_a_batch_that_does_not_fit_goes_through_in_parts():
     assert trainer.recomputes
     assert trainer.micro_batches > 1
     assert all("out of memory" in line for line in said)
+
+
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("variant", ["base", "softpick", "xpressor", "v2_small"])
+def test_activations_that_are_computed_again_in_half_precision_give_the_same_step(variant):
+    experiment, results = make_experiment(variant), []
+    batch = make_batch(make_genes(), make_labels(), neighbors=experiment.data.neighbors.most)
+    batch = experiment.data.genes.pad(batch).to(GPU)
+    for recomputes in (False, True):
+        trainer = Trainer(
+            make_model(variant).to(GPU), experiment.training, numerics=Numerics(GPU, "bf16"), seed=0, say=print
+        )
+        trainer.recomputes = recomputes
+        results.append(torch.stack([trainer.update(batch, step=step, learning_rate=1e-3) for step in range(2)]))
+    torch.testing.assert_close(*results, rtol=1e-3, atol=1e-3)

@@ -1,3 +1,4 @@
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -140,6 +141,29 @@ def test_activations_that_are_computed_again_change_no_number(variant):
         results.append([*values, *ours.model.model.state_dict().values()])
     for one, other in zip(*results, strict=True):
         assert torch.equal(one, other)
+
+
+def test_activations_are_computed_again_by_the_kernels_of_the_first_time(monkeypatch):
+    """Those of a GPU save other tensors, which the gradient cannot mix."""
+    preferred, seen = [], []
+
+    @contextmanager
+    def note(device):
+        preferred.append(device)
+        yield
+        preferred.pop()
+
+    monkeypatch.setattr("scprint2.training.step.preferred_backends", note)
+    ours = Trainer(make_model(), TRAINING, numerics=CPU, seed=0, say=print)
+    block = ours.model.model.trunk.blocks[0]
+    block.attention.register_forward_hook(lambda *_: seen.append(list(preferred)))
+    counts = []
+    for recomputes in (False, True):
+        ours.recomputes = recomputes
+        ours.update(make_batch(make_genes(), make_labels()), step=0, learning_rate=0.1)
+        counts.append(len(seen))
+    assert counts[1] == 3 * counts[0]  # once, then twice
+    assert all(devices == [CPU.device] for devices in seen)
 
 
 def test_fewer_activations_are_kept_where_they_are_computed_again(batch):

@@ -192,7 +192,8 @@ class Trainer:
             with self._numerics.context():
                 total, terms = self.model(part, step=step, seed=seed if start == 0 else stream_seed(seed, start))
             if backward:
-                (total * share).backward()
+                with preferred_backends(self._numerics.device):  # activations computed again come from the same kernels
+                    (total * share).backward()
             values = torch.stack([total, *(terms[name] for name in self.terms)]).detach().float() * share
             sums = values if sums is None else sums + values
         assert sums is not None
