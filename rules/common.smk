@@ -92,6 +92,26 @@ def selected_variants():
     return [name for name in corpora if name in chosen]
 
 
+def selected_baselines():
+    """The baselines to run, each with its task and title: those of tasks that have datasets; controls are always among them."""
+    known = {
+        name: entry
+        for name, entry in tasks.list_baselines(CONFIG, scale=config["scale"]).items()
+        if any(job.task == entry[0] for job in JOBS)
+    }
+    chosen = config["baselines"]
+    if chosen == "all":
+        return known
+    chosen = chosen.split(",") if isinstance(chosen, str) else chosen
+    unknown = sorted(set(chosen) - set(known) - {"controls"})
+    if unknown:
+        raise WorkflowError(
+            f"no baselines {unknown}; allowed: all, controls, or some of {list(known)}"
+        )
+    chosen = {*chosen, *tasks.list_controls(CONFIG, scale=config["scale"])}
+    return {name: entry for name, entry in known.items() if name in chosen}
+
+
 def resolve_variants():
     """Every variant's experiment, name to values; a mistake in any of them shows before any job, also in those not chosen."""
     schema = json.loads((CONFIG / "schemas" / "experiment.schema.json").read_text())
@@ -233,13 +253,7 @@ EXPERIMENTS = resolve_variants()
 VARIANTS = selected_variants()
 TASKS = tasks.read_tasks(CONFIG, scale=config["scale"])["tasks"]
 JOBS = tasks.list_jobs(CONFIG, scale=config["scale"], roles=ROLES)
-BASELINES = {
-    name: (task, title)
-    for name, (task, title) in tasks.list_baselines(
-        CONFIG, scale=config["scale"]
-    ).items()
-    if any(job.task == task for job in JOBS)
-}
+BASELINES = selected_baselines()
 # Rows that know nothing of the cells, with their kinds; the untrained model is one of them.
 CONTROLS = {
     name: kind

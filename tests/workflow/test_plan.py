@@ -95,11 +95,22 @@ def test_a_folder_of_ones_own_needs_no_change_of_any_file(project, tmp_path):
     assert "predict_and_evaluate_magic" not in jobs, "no dataset plays the role of denoising"
 
 
+def test_controls_run_whichever_baselines_are_chosen(project):
+    few = ("variants=base", "seeds=1")
+    rows = {}
+    for chosen in ("all", "controls", "pca"):
+        jobs = project.plan(TARGET, "--config", *few, f"baselines={chosen}")
+        rows[chosen] = {name for name in jobs if name.startswith("predict_and_evaluate_")}
+    assert {"predict_and_evaluate_random_calls", "predict_and_evaluate_shuffled_pca"} <= rows["controls"] < rows["all"]
+    assert rows["pca"] == rows["controls"] | {"predict_and_evaluate_pca"}
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         (["scale=huge"], "no scale 'huge'"),
         (["variants=base,bsae"], r"no variants \['bsae'\]; known:"),
+        (["baselines=pca,pac"], r"no baselines \['pac'\]; allowed: all, controls, or some of \["),
         (["sede=1"], "sede"),
         (["seeds=0"], "seeds"),
         (["scale=pocket"], "add --config data=FOLDER"),
