@@ -1,6 +1,6 @@
-"""B3, parts of a step that are not computed as their formula reads: counts, neighbors and depth; beside the plain formula.
+"""B3, parts of a step that are not computed as their formula reads: counts, neighbors, depth and lookups; beside the plain formula.
 
-Forward and backward at the paper's width and context, 4 cells, fp32, one CPU thread.
+Forward and backward at the paper's width and context, 4 cells, fp32, one CPU thread; the lookups, which learn nothing, forward only.
 """
 
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import gelu
+from torch.nn.functional import embedding, gelu
 
 from benchmarks.common import interleave
 from scprint2.data.vocabulary import GeneVocabulary, LabelVocabulary
@@ -18,6 +18,7 @@ from scprint2.model.expression_encoders import DeepSet, Mlp
 from scprint2.model.scprint2 import initialize
 
 DIM, CELLS, CONTEXT, NEIGHBORS, DEVIATION = 256, 4, 2200, 6, 0.02
+KNOWN_GENES = 44_917  # human and mouse
 TARGETS = {"counts_times_faster": 3.4}
 
 
@@ -102,8 +103,23 @@ def measure_depth() -> dict:
     return compare(module, lambda: module.values(genes, depth), lambda: plain_decoder(module, genes, depth), repeats=5)
 
 
+def measure_lookups() -> dict:
+    """Look genes and their places up at 64 cells: in one table, summed at each call, against one table after the other."""
+    rng = torch.Generator().manual_seed(0)
+    tables = torch.randn(2, KNOWN_GENES, DIM, generator=rng)
+    genes = torch.randint(KNOWN_GENES, (64, CONTEXT), generator=rng)
+    calls = {
+        "ours": lambda _: embedding(genes, tables[0] + tables[1]),
+        "plain": lambda _: embedding(genes, tables[0]) + embedding(genes, tables[1]),
+    }
+    timed: dict = interleave(calls, repeats=dict.fromkeys(calls, 5))
+    difference = float((calls["ours"](0) - calls["plain"](0)).abs().max())
+    ratio = timed["plain"]["cpu_seconds"] / timed["ours"]["cpu_seconds"]
+    return timed | {"times_faster": ratio, "largest_difference": difference}
+
+
 def measure() -> dict:
-    """Return the three beside their plain formulas."""
+    """Return the four beside their plain formulas."""
     torch.set_num_threads(1)
     return {
         "benchmark": "encoders",
@@ -111,5 +127,6 @@ def measure() -> dict:
         "counts": measure_counts(),
         "neighbors": measure_neighbors(),
         "depth": measure_depth(),
+        "lookups": measure_lookups(),
         "targets": TARGETS,
     }

@@ -48,7 +48,7 @@ class AdaptedConfig(Node):
 
 
 class Adapted(nn.Module):
-    """Linear, ReLU, Linear after the frozen table; once for each distinct gene of a batch, where there are fewer of them.
+    """Linear, ReLU, Linear after the frozen table.
 
     The layers start as wide as torch starts them, so that genes differ from the first step on.
 
@@ -67,13 +67,7 @@ class Adapted(nn.Module):
 
     def forward(self, genes: Int[Tensor, "cell gene"]) -> Float[Tensor, "cell gene dim"]:
         """Return a vector per gene."""
-        if genes.numel() <= len(self.table):
-            return self.adapt(nn.functional.embedding(genes, self.table))
-        return nn.functional.embedding(genes, self.adapt(self.table))
-
-    def adapt(self, vectors: Float[Tensor, "*shape dim"]) -> Float[Tensor, "*shape dim"]:
-        """Apply the adapter."""
-        return self.output(nn.functional.relu(self.input(vectors)))
+        return self.output(nn.functional.relu(self.input(nn.functional.embedding(genes, self.table))))
 
 
 class LearnedConfig(Node):

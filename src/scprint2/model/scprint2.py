@@ -52,6 +52,7 @@ class ScPrint2(nn.Module):
 
     def __init__(self, config: ScPrint2Config, context: BuildContext):
         super().__init__()
+        self.known_genes = len(context.genes)
         self.normalization = config.normalization.build()
         self.gene_encoder = config.gene_encoder.build(context)
         self.position_encoder = config.position_encoder.build(context)
@@ -117,8 +118,14 @@ class ScPrint2(nn.Module):
         )
 
     def identity_tokens(self, batch: CellBatch) -> Float[Tensor, "cell gene dim"]:
-        """Tokens that say which genes are asked for, without expression (eq. 17)."""
-        return self.gene_encoder(batch.genes) + self.position_encoder(batch.genes)
+        """Tokens that say which genes are asked for, without expression (eq. 17).
+
+        Where a batch has more genes than there are, each is encoded once, and one lookup finds the sum.
+        """
+        if batch.genes.numel() <= self.known_genes:
+            return self.gene_encoder(batch.genes) + self.position_encoder(batch.genes)
+        every = torch.arange(self.known_genes, device=batch.genes.device)[None]
+        return nn.functional.embedding(batch.genes, (self.gene_encoder(every) + self.position_encoder(every))[0])
 
     def gene_tokens(
         self, batch: CellBatch, *, hidden: Bool[Tensor, "cell gene"] | None = None
