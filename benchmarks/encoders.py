@@ -1,6 +1,6 @@
-"""B3, parts of a step that are not computed as their formula reads: counts, neighbors, depth and lookups; beside the plain formula.
+"""B3, parts of a step that are not computed as their formula reads, beside the plain formula: counts, neighbors, depth, lookups.
 
-Forward and backward at the paper's width and context, 4 cells, fp32, one CPU thread; the lookups, which learn nothing, forward only.
+Forward and backward at the paper's width and context, 4 cells, fp32, one CPU thread; lookups, which learn nothing, forward only.
 """
 
 from collections.abc import Callable

@@ -86,7 +86,10 @@ def write_training(folder) -> list[str]:
     model.mkdir()
     genes = {"gene_id": ["a", "b", "c"], "organism": ["human", "human", "mouse"], "is_tf": [True, False, True]}
     files = {
-        "record": {"parameters": {"total": 30, "trained": 20}},
+        "record": {
+            "parameters": {"total": 30, "trained": 20},
+            "validation_accuracy": {"sex": {"accuracy": 0.75, "cells": 8}},
+        },
         "cost": {"seconds": 172_800},
         "vocabulary": {"genes": genes, "labels": []},
     }
@@ -151,6 +154,7 @@ REPRODUCED = [
     count("truth_overlap", one__two__shared=[1, 1], two__one__share=[0.4, 0.6], one__two__edges=[4, 4]),
     count("trainings", base__parameters=[19, 21], base__days=[1.5, 2.5], base__cells=[12, 12], base__organisms=[2, 2]),
     count("trainings", base__genes=[3, 3], base__factors=[2, 2]),
+    count("trainings", base__accuracy_sex=[75, 75]),
     count("datasets", cortex__expressed_genes=[15, 15]),
 ]
 CONTRADICTED = [

@@ -11,6 +11,7 @@ import pandas as pd
 
 from scprint2.claims_sources import CODE, DATASETS, OVERLAP, SWEEP, TRAININGS
 from scprint2.data.genes import LOCATION_STEP_BP
+from scprint2.data.vocabulary import CLASSES
 from scprint2.metrics.embedding import BATCH_PERCENT, BIO_PERCENT
 from scprint2.metrics.overlap import COLUMNS
 from scprint2.table_cells import FAILED, Cell
@@ -18,7 +19,9 @@ from scprint2.tasks.scores import read_scores
 
 SECONDS_A_DAY = 86_400
 QUANTITIES: Mapping[str, tuple[str, ...]] = {  # what is counted where
-    TRAININGS: ("parameters", "days", "cells", "organisms", "genes", "factors"),
+    TRAININGS: (
+        "parameters", "days", "cells", "organisms", "genes", "factors", *(f"accuracy_{name}" for name in CLASSES),
+    ),
     OVERLAP: COLUMNS[2:],
     DATASETS: ("expressed_genes",),
 }
@@ -112,7 +115,10 @@ def read_sweep(path: str | Path) -> pd.DataFrame:
 
 
 def count_training(model: str | Path, corpus: str | Path) -> dict[str, int | float]:
-    """What a trained model and its corpus hold; `parameters` are those that are trained, `factors` transcription factors."""
+    """What a trained model and its corpus hold.
+
+    `parameters` are those that are trained, `factors` transcription factors, `accuracy_CLASS` percent of the validation cells.
+    """
     record, cost, vocabulary = (
         json.loads((Path(model) / f"{name}.json").read_text()) for name in ("record", "cost", "vocabulary")
     )
@@ -124,6 +130,7 @@ def count_training(model: str | Path, corpus: str | Path) -> dict[str, int | flo
         "organisms": len(set(genes["organism"])),
         "genes": len(genes["gene_id"]),
         "factors": sum(map(bool, genes["is_tf"])),
+        **{f"accuracy_{name}": 100 * found["accuracy"] for name, found in record.get("validation_accuracy", {}).items()},
     }
 
 

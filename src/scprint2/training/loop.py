@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +17,7 @@ from scprint2.data.corpus import Corpus
 from scprint2.data.gene_embeddings import GeneEmbedding
 from scprint2.data.loader import BatchLoader, ValidationLoader
 from scprint2.experiment import Experiment, build
+from scprint2.training.accuracy import measure_accuracy
 from scprint2.training.checkpoint import (
     Checkpoint,
     CheckpointStore,
@@ -328,7 +329,7 @@ class Pretraining:
     def publish(self, out: Path) -> None:
         """Publish the weights with the lowest validation loss, or the initial ones where nothing was to be trained."""
         weights = self.model.model.state_dict() if self.best_step is None else self.store.load(self.best_step).model
-        losses = self.validation_losses
+        losses, accuracy = self.validation_losses, {} if self.best_step is None else self._measure_accuracy(weights)
         record = {
             "scprint2_version": __version__,
             "model_revision": MODEL_REVISION,
@@ -341,6 +342,7 @@ class Pretraining:
             "steps": self.step,
             "best_step": self.best_step,
             "best_validation_loss": min(losses) if losses else None,
+            "validation_accuracy": accuracy,
             "skipped_updates": self.guard.total,
             "micro_batches": self.trainer.micro_batches,
             "recomputed_activations": self.trainer.recomputes,
@@ -354,6 +356,14 @@ class Pretraining:
         parts = ModelParts(weights, self.experiment, self.corpus.genes, self.labels, history, cost, record)
         publish_model(out, parts)
         self.store.keep_only({self.step, self.best_step or 0})
+
+    def _measure_accuracy(self, weights: Mapping[str, Tensor]) -> Mapping[str, Mapping[str, float | int]]:
+        """Accuracy of these weights, which the model has from then on, on the validation cells."""
+        self.meter.start()
+        self.model.model.load_state_dict(weights, strict=True)
+        found = measure_accuracy(self.model.model, self.validation_batches, self.labels, numerics=self.numerics)
+        self.meter.add_validation()
+        return found
 
     def close(self) -> None:
         """Leave the terminal and the logs in order."""
