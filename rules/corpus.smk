@@ -53,6 +53,7 @@ rule build_corpus:
         "results/{scale}/corpora/{corpus}.json",
     log:
         "results/{scale}/logs/build_corpus/{corpus}.log",
+    priority: 2  # before the trainings of other corpora, or the last one runs alone
     conda:
         "../envs/scprint2.yaml"
     params:

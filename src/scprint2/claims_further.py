@@ -20,7 +20,13 @@ from scprint2.tasks.scores import read_scores
 SECONDS_A_DAY = 86_400
 QUANTITIES: Mapping[str, tuple[str, ...]] = {  # what is counted where
     TRAININGS: (
-        "parameters", "days", "cells", "organisms", "genes", "factors", *(f"accuracy_{name}" for name in CLASSES),
+        "parameters",
+        "days",
+        "cells",
+        "organisms",
+        "genes",
+        "factors",
+        *(f"accuracy_{name}" for name in CLASSES),
     ),
     OVERLAP: COLUMNS[2:],
     DATASETS: ("expressed_genes",),
@@ -130,7 +136,9 @@ def count_training(model: str | Path, corpus: str | Path) -> dict[str, int | flo
         "organisms": len(set(genes["organism"])),
         "genes": len(genes["gene_id"]),
         "factors": sum(map(bool, genes["is_tf"])),
-        **{f"accuracy_{name}": 100 * found["accuracy"] for name, found in record.get("validation_accuracy", {}).items()},
+        **{
+            f"accuracy_{name}": 100 * found["accuracy"] for name, found in record.get("validation_accuracy", {}).items()
+        },
     }
 
 
