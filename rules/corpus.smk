@@ -53,7 +53,7 @@ rule build_corpus:
         "results/{scale}/corpora/{corpus}.json",
     log:
         "results/{scale}/logs/build_corpus/{corpus}.log",
-    priority: 2  # before the trainings of other corpora, or the last one runs alone
+    priority: 1  # before the trainings of other corpora; else the last corpus, and its training, may wait for all of them
     conda:
         "../envs/scprint2.yaml"
     params:

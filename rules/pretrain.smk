@@ -13,7 +13,6 @@ rule pretrain:
         "results/{scale}/logs/pretrain/{variant}/seed_{seed}.log",
     wildcard_constraints:
         variant=MODEL_ROWS,
-    priority: 1  # much waits for a training; scores that are ready can wait
     retries: resumptions()
     conda:
         "../envs/scprint2.yaml"
