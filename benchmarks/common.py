@@ -11,6 +11,20 @@ PACKAGES = ("numpy", "scipy", "torch", "anndata")
 ROUNDS = 3
 
 
+def require_gpu(benchmark: str) -> None:
+    """Refuse to measure without a GPU.
+
+    Raises
+    ------
+    RuntimeError
+        If there is none.
+    """
+    import torch
+
+    if not torch.cuda.is_available():
+        raise RuntimeError(f"the benchmark `{benchmark}` needs a CUDA GPU")
+
+
 def describe_machine() -> dict:
     """Return what a number depends on beside the code."""
     cpu = platform.processor() or platform.machine()

@@ -17,6 +17,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import scaled_dot_product_attention
 
+from benchmarks.common import require_gpu
 from benchmarks.loader import BATCH, NEIGHBORS, ORGANISM, make_loader, open_corpus, simulate_cells
 from benchmarks.training_step import GENES, LABELS, paper_trainer, random_batch, vocabularies
 from scprint2.config.overlay import resolve
@@ -154,8 +155,7 @@ def measure() -> dict:
     RuntimeError
         If there is no GPU.
     """
-    if not torch.cuda.is_available():
-        raise RuntimeError("the benchmark `gpu` needs a CUDA GPU")
+    require_gpu("gpu")
     found: dict = {"device": torch.cuda.get_device_name(), "targets": TARGETS, "attention": measure_attention()}
     found["step_without_compiler"] = measure_steps()
     with tempfile.TemporaryDirectory() as folder:

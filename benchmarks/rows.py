@@ -15,11 +15,13 @@ from unittest.mock import patch
 
 import torch
 
+from benchmarks.common import require_gpu
 from benchmarks.training_step import paper_trainer, random_batch
 from scprint2.config.overlay import list_variants
 
 ROOT = Path(__file__).parents[1]
 WARM_STEPS, STEPS = 3, 10
+ERROR_CHARACTERS = 500
 
 
 def measure_row(variant: str, *, plain: bool, steps: int) -> dict:
@@ -58,21 +60,20 @@ def measure_row(variant: str, *, plain: bool, steps: int) -> dict:
 
 
 def measure(rows: list[str] | None = None, *, plain: bool = True, steps: int = STEPS) -> dict:
-    """Measure rows, all of them unless some are named; one that fails has its last line instead of numbers.
+    """Measure rows, all of them unless some are named; one that fails has the end of its error instead of numbers.
 
     Raises
     ------
     RuntimeError
         If there is no GPU.
     """
-    if not torch.cuda.is_available():
-        raise RuntimeError("the benchmark `rows` needs a CUDA GPU")
+    require_gpu("rows")
     found = {}
     for row in rows or list(list_variants(ROOT / "config")):
         command = [sys.executable, "-m", "benchmarks.rows", "--row", row, "--steps", str(steps)] + ["--plain"] * plain
         run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-        lines = (run.stdout if run.returncode == 0 else run.stderr).splitlines() or ["no output"]
-        found[row] = json.loads(lines[-1]) if run.returncode == 0 else {"row": row, "failed": lines[-1]}
+        failed = {"row": row, "failed": run.stderr.strip()[-ERROR_CHARACTERS:]}
+        found[row] = failed if run.returncode else json.loads(run.stdout.splitlines()[-1])
         print(json.dumps(found[row]), file=sys.stderr, flush=True)
     return found
 

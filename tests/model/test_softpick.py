@@ -21,7 +21,7 @@ def plain_flex(query, key, value, *, score_mod, return_lse):
     assert return_lse
     logits = query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5
     places = torch.meshgrid(*(torch.arange(size) for size in logits.shape), indexing="ij")
-    logits = logits if score_mod is None else score_mod(logits, *places)
+    logits = score_mod(logits, *places)
     return logits.softmax(dim=-1) @ value, logits.logsumexp(dim=-1)
 
 
@@ -89,25 +89,25 @@ def test_softpick_has_the_gradient_of_its_formula():
 # out of FlexAttention
 
 
-def test_the_logarithm_of_the_excess_is_right_where_it_is_positive_and_finite_elsewhere():
-    logits = torch.tensor([1e-3, 1.0, 200.0, 1000.0], dtype=torch.float64)
-    expected = [math.log(math.expm1(x)) if x < 500 else x for x in logits.tolist()]
+def test_the_logarithm_of_the_excess_is_finite_and_right():
+    logits = torch.tensor([-200.0, -1.0, -1e-3, 1e-3, 1.0, 200.0, 1000.0], dtype=torch.float64)
+    expected = [math.log(abs(math.expm1(x))) if x < 500 else x for x in logits.tolist()]
     np.testing.assert_allclose(log_excess(logits).numpy(), expected, rtol=1e-12, atol=1e-12)
-    others = torch.tensor([0.0, -1.0, -1000.0], requires_grad=True)
-    log_excess(others).sum().backward()
-    assert torch.isfinite(log_excess(others)).all()
-    assert torch.isfinite(others.grad).all()
+    zero = torch.zeros(2, requires_grad=True)
+    log_excess(zero).sum().backward()
+    assert torch.isfinite(log_excess(zero)).all()
+    assert torch.isfinite(zero.grad).all()
 
 
 @pytest.mark.parametrize("flex", [plain_flex, quiet_flex])
-@pytest.mark.parametrize("scale", [0.01, 1.0, 40.0])
+@pytest.mark.parametrize("scale", [1e-4, 1.0, 40.0])
 @pytest.mark.parametrize("padding", [None, hide(TOKENS, 9)], ids=["all", "padding"])
 def test_two_passes_of_flex_attention_are_softpick(flex, scale, padding):
     parts = make_parts(scale=scale)
     expected = mix(*parts, padding)
     found = flex_softpick(flex, *parts, padding=padding)
     # the formula adds its epsilon after it divided by the largest exponential, of which this knows nothing
-    near_zero = 1e-4 if scale < 1 else 1e-5
+    near_zero = 1e-3 if scale < 1 else 1e-5
     torch.testing.assert_close(found, expected, rtol=0, atol=near_zero * float(expected.abs().max()))
     assert found[0, 0, 3].abs().max() < 1e-12
 

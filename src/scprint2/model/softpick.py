@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 EPSILON = 1e-6  # Zuhri et al. 2025; only rows whose logits are all about 0 feel it
-SMALLEST = 1e-30  # a logit of exactly 0 adds this in place of 0, whose logarithm is infinite
+SMALLEST = 1e-30  # a logit of about 0 adds this in place of 0, whose logarithm is infinite
 ABSENT = -80.0  # logarithm of what a key adds that adds nothing; that of `SMALLEST` is -69
 
 Flex = Callable[..., tuple[Tensor, Tensor]]
@@ -30,8 +30,8 @@ def softpick(
 
 @no_type_check  # at run time: a compiler reads what FlexAttention calls, and cannot read the checks of the tests
 def log_excess(logit: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
-    """Log (exp(x) - 1) of a positive x, without overflow; finite elsewhere. Not by expm1 (docs/performance.md)."""
-    return logit + (1 - torch.exp(-logit.abs())).clamp(min=SMALLEST).log()
+    """Log |exp(x) - 1|, without overflow; not by expm1, with which FlexAttention was not ready in time (docs/performance.md)."""
+    return logit.relu() + (1 - torch.exp(-logit.abs())).clamp(min=SMALLEST).log()
 
 
 @no_type_check
@@ -45,9 +45,8 @@ def flex_softpick(
 ) -> Float[Tensor, "cell head token head_dim"]:
     """Mix values by softpick without the matrix of all pairs.
 
-    A softmax over log (exp(x) - 1) of the positive logits has softpick's mixture but for its denominator, which is
-    sum |exp(x) - 1| = 2 sum of the positive (exp(x) - 1) - sum exp(x) + keys. FlexAttention returns the logarithms of both sums.
-    The difference is good to 1e-6 x keys, so that rows are inexact whose logits are all below 1e-3.
+    A softmax over log |exp(x) - 1| has the denominator of softpick, one over the positive logits alone its mixture up to the
+    ratio of both denominators, whose logarithms FlexAttention returns.
 
     Parameters
     ----------
@@ -61,14 +60,10 @@ def flex_softpick(
     def positive(logit: Tensor, cell: Tensor, head: Tensor, row: Tensor, key_place: Tensor) -> Tensor:
         return absent_if_hidden(torch.where(logit > 0, log_excess(logit), ABSENT), cell, key_place)
 
-    def shown(logit: Tensor, cell: Tensor, head: Tensor, row: Tensor, key_place: Tensor) -> Tensor:
-        return absent_if_hidden(logit, cell, key_place)
+    def both(logit: Tensor, cell: Tensor, head: Tensor, row: Tensor, key_place: Tensor) -> Tensor:
+        return absent_if_hidden(log_excess(logit), cell, key_place)
 
     mixed, above = flex(query, key, value, score_mod=positive, return_lse=True)
-    _, whole = flex(query, key, value, score_mod=None if padding is None else shown, return_lse=True)
-    keys = key.shape[2] if padding is None else (~padding).sum(dim=1)[:, None, None]
-    keys = torch.log(keys * torch.ones_like(whole))
-    largest = torch.maximum(torch.maximum(above, whole), keys).detach()  # cancels out, and nothing overflows
-    above, whole, keys = ((part - largest).exp() for part in (above, whole, keys))
-    sums = torch.maximum(2 * above - whole + keys, above) + EPSILON * (-largest).exp()  # not below what rounding leaves
-    return mixed * (above / sums)[..., None].to(mixed.dtype)
+    _, whole = flex(query, key, value, score_mod=both, return_lse=True)
+    whole = torch.logaddexp(whole, torch.full_like(whole, EPSILON).log())
+    return mixed * (above - whole).exp()[..., None].to(mixed.dtype)

@@ -329,7 +329,8 @@ class Pretraining:
     def publish(self, out: Path) -> None:
         """Publish the weights with the lowest validation loss, or the initial ones where nothing was to be trained."""
         weights = self.model.model.state_dict() if self.best_step is None else self.store.load(self.best_step).model
-        losses, accuracy = self.validation_losses, {} if self.best_step is None else self._measure_accuracy(weights)
+        accuracy = {} if self.best_step is None else self._measure_accuracy(weights)
+        losses = self.validation_losses
         record = {
             "scprint2_version": __version__,
             "model_revision": MODEL_REVISION,
