@@ -1,6 +1,7 @@
 # What the trained models and the baselines can do: predictions, then scores in executed notebooks. Where models are tiny (`merged`
-# of the scale) both are the sections of one notebook per row and seed; else a job per task and dataset, predictions on GPUs and
-# scores on CPUs. The rows of baselines have the name of the baseline in the place of the variant.
+# of the scale) both are the sections of one notebook per row and seed, and the baselines of a task share a job and a kernel; else a
+# job per task and dataset, predictions on GPUs and scores on CPUs. The rows of baselines have the name of the baseline in the place
+# of the variant.
 
 
 rule predict_and_evaluate:
@@ -15,17 +16,9 @@ rule predict_and_evaluate:
         ],
         runner="workflow/scripts/run_notebook.py",
     output:
-        predictions=job_paths(
-            "results/{scale}/predictions/{variant}/seed_{seed}/{task}/{dataset}.h5ad",
-            JOBS,
-        ),
-        scores=job_paths(
-            "results/{scale}/scores/{variant}/seed_{seed}/{task}/{dataset}.tsv", JOBS
-        ),
-        costs=job_paths(
-            "results/{scale}/scores/{variant}/seed_{seed}/{task}/{dataset}.cost.json",
-            JOBS,
-        ),
+        predictions=job_paths(PREDICTION_FILE, JOBS),
+        scores=job_paths(SCORE_FILE, JOBS),
+        costs=job_paths(COST_FILE, JOBS),
         notebook="reports/{scale}/{variant}/seed_{seed}/gymnasium.ipynb",
         page=report(
             "reports/{scale}/{variant}/seed_{seed}/gymnasium.html",
@@ -53,56 +46,60 @@ rule predict_and_evaluate:
         " scale={wildcards.scale} variant={wildcards.variant} seed={wildcards.seed} > {log.text} 2>&1"
 
 
-for baseline, (task, _) in BASELINES.items():
+for group, (task, rows) in baseline_groups().items():
 
     rule:
         name:
-            f"predict_and_evaluate_{baseline}"
+            f"predict_and_evaluate_{group}"
         input:
             corpus=baseline_corpus,
-            files=job_files(jobs_of(baseline)),
+            files=job_files(jobs_of(rows[0])),
             seen=seen_cells,
-            controls=control_table,
+            controls=[] if group.endswith("controls") else control_table,
             notebooks=["workflow/notebooks/predict.ipynb", TASKS[task]["notebook"]],
             runner="workflow/scripts/run_notebook.py",
         output:
-            predictions=job_paths(
-                "results/{scale}/predictions/{variant}/seed_{seed}/{task}/{dataset}.h5ad",
-                jobs_of(baseline),
+            predictions=row_paths(PREDICTION_FILE, rows),
+            scores=row_paths(SCORE_FILE, rows),
+            costs=row_paths(COST_FILE, rows),
+            notebooks=row_paths(
+                f"reports/{{scale}}/{{variant}}/seed_{{seed}}/{task}.ipynb", rows
             ),
-            scores=job_paths(
-                "results/{scale}/scores/{variant}/seed_{seed}/{task}/{dataset}.tsv",
-                jobs_of(baseline),
-            ),
-            costs=job_paths(
-                "results/{scale}/scores/{variant}/seed_{seed}/{task}/{dataset}.cost.json",
-                jobs_of(baseline),
-            ),
-            notebook=f"reports/{{scale}}/{{variant}}/seed_{{seed}}/{task}.ipynb",
-            page=report(
-                f"reports/{{scale}}/{{variant}}/seed_{{seed}}/{task}.html",
-                caption="../workflow/report/gymnasium.rst",
-                category="Gymnasium",
-                labels={"row": "{variant}", "seed": "{seed}"},
-            ),
+            pages=[
+                report(
+                    f"reports/{{scale}}/{row}/seed_{{seed}}/{task}.html",
+                    caption="../workflow/report/gymnasium.rst",
+                    category="Gymnasium",
+                    labels={"row": row, "seed": "{seed}"},
+                )
+                for row in rows
+            ],
         log:
-            text="results/{scale}/logs/predict_and_evaluate/{variant}/seed_{seed}.log",
-            notebook="results/{scale}/logs/predict_and_evaluate/{variant}/seed_{seed}.ipynb",
+            f"results/{{scale}}/logs/predict_and_evaluate/{group}_seed_{{seed}}.log",
+            row_paths(
+                "results/{scale}/logs/predict_and_evaluate/{variant}/seed_{seed}.ipynb",
+                rows,
+            ),
         wildcard_constraints:
             scale=MERGED,
-            variant=baseline,
         conda:
             "../envs/notebooks.yaml"
         params:
-            jobs=job_text(jobs_of(baseline)),
-            predictions="results/{scale}/predictions/{variant}/seed_{seed}",
-            scores="results/{scale}/scores/{variant}/seed_{seed}",
+            jobs=job_text(jobs_of(rows[0])),
+            predictions=in_each_row(PREDICTION_FILE, jobs_of(rows[0])),
+            rows=rows,
+            task=task,
         shell:
-            "python {input.runner} {input.notebooks} --log {log.notebook} --out {output.notebook}"
-            " --files predictions {output.predictions}"
-            " --parameters baseline={wildcards.variant} corpus={input.corpus} jobs={params.jobs:q}"
-            " out={params.predictions} scores={params.scores} seen={input.seen} controls={input.controls}"
-            " scale={wildcards.scale} variant={wildcards.variant} seed={wildcards.seed} > {log.text} 2>&1"
+            "python {input.runner} {input.notebooks}"
+            " --log results/{wildcards.scale}/logs/predict_and_evaluate/ROW/seed_{wildcards.seed}.ipynb"
+            " --out reports/{wildcards.scale}/ROW/seed_{wildcards.seed}/{params.task}.ipynb"
+            " --files predictions {params.predictions}"
+            " --parameters baseline=ROW corpus={input.corpus} jobs={params.jobs:q}"
+            " out=results/{wildcards.scale}/predictions/ROW/seed_{wildcards.seed}"
+            " scores=results/{wildcards.scale}/scores/ROW/seed_{wildcards.seed}"
+            " seen={input.seen} controls={input.controls}"
+            " scale={wildcards.scale} variant=ROW seed={wildcards.seed}"
+            " --rows {params.rows} > {log[0]} 2>&1"
 
 
 rule predict:
@@ -111,7 +108,7 @@ rule predict:
         files=find_job_files,
         seen=seen_cells,
     output:
-        "results/{scale}/predictions/{variant}/seed_{seed}/{task}/{dataset}.h5ad",
+        PREDICTION_FILE,
     log:
         "results/{scale}/logs/predict/{variant}/seed_{seed}/{task}/{dataset}.log",
     wildcard_constraints:
@@ -135,7 +132,7 @@ rule predict_baseline:
         files=find_job_files,
         seen=seen_cells,
     output:
-        "results/{scale}/predictions/{variant}/seed_{seed}/{task}/{dataset}.h5ad",
+        PREDICTION_FILE,
     log:
         "results/{scale}/logs/predict_baseline/{variant}/seed_{seed}/{task}/{dataset}.log",
     wildcard_constraints:
@@ -153,13 +150,13 @@ rule predict_baseline:
 
 rule evaluate:
     input:
-        prediction="results/{scale}/predictions/{variant}/seed_{seed}/{task}/{dataset}.h5ad",
+        prediction=PREDICTION_FILE,
         controls=control_table,
         notebook=find_notebook,
         runner="workflow/scripts/run_notebook.py",
     output:
-        scores="results/{scale}/scores/{variant}/seed_{seed}/{task}/{dataset}.tsv",
-        cost="results/{scale}/scores/{variant}/seed_{seed}/{task}/{dataset}.cost.json",
+        scores=SCORE_FILE,
+        cost=COST_FILE,
         notebook="reports/{scale}/{variant}/seed_{seed}/{task}/{dataset}.ipynb",
         page=report(
             "reports/{scale}/{variant}/seed_{seed}/{task}/{dataset}.html",

@@ -23,7 +23,7 @@ def seen_cells(wildcards):
     """The test cells that a row's corpus holds; none where such corpora are refused."""
     if config["leakage"] == "refuse":
         return []
-    experiment = EXPERIMENTS.get(wildcards.variant, EXPERIMENTS["base"])
+    experiment = EXPERIMENTS.get(wildcards.get("variant"), EXPERIMENTS["base"])
     return [
         f"results/{wildcards.scale}/corpora/{experiment['data']['corpus']}_seen.tsv.gz"
     ]
@@ -40,6 +40,12 @@ def model_folders(wildcards):
 
 # --- the gymnasium ---
 
+PREDICTION_FILE = (
+    "results/{scale}/predictions/{variant}/seed_{seed}/{task}/{dataset}.h5ad"
+)
+SCORE_FILE = "results/{scale}/scores/{variant}/seed_{seed}/{task}/{dataset}.tsv"
+COST_FILE = "results/{scale}/scores/{variant}/seed_{seed}/{task}/{dataset}.cost.json"
+
 
 def job_paths(pattern, jobs):
     """Fill task and dataset into a pattern, one path per job; other wildcards stay."""
@@ -52,6 +58,32 @@ def job_paths(pattern, jobs):
 def jobs_of(row):
     """The predictions of a row: all for a model, those of its task for a baseline."""
     return [job for job in JOBS if row in EXPERIMENTS or job.task == BASELINES[row][0]]
+
+
+def baseline_groups():
+    """The baselines of each task with the task, and apart its controls, whose scores stand behind the figures of all others."""
+    groups = {}
+    for name, (task, _) in BASELINES.items():
+        kind = "controls" if name in CONTROLS else "baselines"
+        groups.setdefault(f"{task}_{kind}", (task, []))[1].append(name)
+    return groups
+
+
+def row_paths(pattern, rows):
+    """A path for each of some rows, and for every prediction of theirs; scale and seed stay."""
+    return [
+        path.replace("{variant}", row)
+        for row in rows
+        for path in dict.fromkeys(job_paths(pattern, jobs_of(row)))
+    ]
+
+
+def in_each_row(pattern, jobs):
+    """The paths of a job's row, whose name `run_notebook.py` puts in the place of ROW."""
+    return lambda wildcards: [
+        path.format(scale=wildcards.scale, variant="ROW", seed=wildcards.seed)
+        for path in job_paths(pattern, jobs)
+    ]
 
 
 def job_truths(job):
@@ -121,8 +153,6 @@ def context_sweeps(wildcards):
 
 # --- Table 1 ---
 
-SCORE_FILE = "results/{scale}/scores/{variant}/seed_{seed}/{task}/{dataset}.tsv"
-
 
 def with_seeds(rows):
     """Every row with each of its seeds."""
@@ -152,7 +182,7 @@ def control_table(wildcards):
     Not `ancient`: where a job has such an input, and what makes it is to run, Snakemake does not see that the job's own
     parameters have changed.
     """
-    if wildcards.variant in CONTROLS:
+    if wildcards.get("variant") in CONTROLS:
         return []
     return f"results/{wildcards.scale}/controls.tsv"
 
@@ -191,14 +221,12 @@ def followed_models(wildcards):
 
 def evaluation_costs(wildcards):
     """What each of them has cost."""
-    pattern = "results/{scale}/scores/{variant}/seed_{seed}/{task}/{dataset}.cost.json"
-    return fill_rows(pattern, wildcards.scale, ALL_ROWS)
+    return fill_rows(COST_FILE, wildcards.scale, ALL_ROWS)
 
 
 def prediction_files(wildcards):
     """Every prediction of every row and seed."""
-    pattern = "results/{scale}/predictions/{variant}/seed_{seed}/{task}/{dataset}.h5ad"
-    return fill_rows(pattern, wildcards.scale, ALL_ROWS)
+    return fill_rows(PREDICTION_FILE, wildcards.scale, ALL_ROWS)
 
 
 def row_names():

@@ -1,4 +1,7 @@
-"""Pages that need nothing but themselves: text, tables and pictures in one HTML file, with one look for all."""
+"""Pages that need nothing but themselves: text, tables and pictures in one HTML file, with one look for all.
+
+Every job that runs a notebook renders one, so that pandas and matplotlib, which take most of a second, are imported where used.
+"""
 
 import base64
 import io
@@ -7,13 +10,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import matplotlib.pyplot as plt
-import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from matplotlib.figure import Figure
 
 from scprint2.files import write_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
 
 DOTS_PER_INCH = 110
 LONG = 60  # characters of a text that needs a column of some width
@@ -57,8 +62,10 @@ class Page:
         shown = " · ".join(f'<a href="{escape(link.to)}">{escape(link.text)}</a>' for link in links)
         self.parts.append(f"<p>{escape(lead)} {shown}</p>")
 
-    def figure(self, figure: Figure, *, alternative: str) -> None:
+    def figure(self, figure: "Figure", *, alternative: str) -> None:
         """Add a picture and close the figure."""
+        import matplotlib.pyplot as plt
+
         target = io.BytesIO()
         figure.savefig(target, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
         plt.close(figure)
@@ -74,7 +81,7 @@ class Page:
 
     def table(
         self,
-        frame: pd.DataFrame,
+        frame: "pd.DataFrame",
         *,
         links: Mapping[str, str] | None = None,
         name: str = "table",
@@ -133,7 +140,9 @@ def render_template(name: str, **values: object) -> str:
     return environment.get_template(name).render(**values)
 
 
-def _is_numeric(column: pd.Series) -> bool:
+def _is_numeric(column: "pd.Series") -> bool:
+    import pandas as pd
+
     return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
 
 

@@ -3,7 +3,14 @@ import pytest
 from scipy.sparse import csr_matrix
 from scipy.stats import spearmanr
 
-from scprint2.metrics.denoising import per_cell_gain, score_by_depth, score_denoising, spearman
+from scprint2.metrics.denoising import (
+    CELLS_AT_ONCE,
+    per_cell_gain,
+    score_by_depth,
+    score_denoising,
+    spearman,
+    spearman_per_cell,
+)
 
 
 def make_counts() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -18,6 +25,22 @@ def test_spearman_is_that_of_scipy_with_ties():
     rng = np.random.default_rng(0)
     left, right = rng.integers(0, 5, 300), rng.integers(0, 7, 300)
     assert spearman(left, right) == pytest.approx(spearmanr(left, right).statistic, abs=1e-12)
+
+
+def test_correlations_of_many_cells_are_those_of_one_after_the_other():
+    rng = np.random.default_rng(0)
+    truth = rng.poisson(1.5, size=(CELLS_AT_ONCE + 9, 30))  # more cells than are sorted in one call, with ties
+    values = truth + rng.normal(size=truth.shape).round(1)
+    found = spearman_per_cell(values, truth, where=truth > 0)
+    for cell, on in enumerate(truth > 0):
+        if np.ptp(truth[cell, on]) > 0:
+            assert found[cell] == spearman(values[cell, on], truth[cell, on])
+    assert np.isfinite(found).sum() > CELLS_AT_ONCE
+
+
+def test_a_cell_that_is_constant_or_empty_has_no_correlation():
+    truth = np.array([[1, 2, 3], [2, 2, 0], [0, 0, 0], [0, 0, 7]])
+    assert np.isnan(spearman_per_cell(truth, truth, where=truth > 0)).tolist() == [False, True, True, True]
 
 
 def test_the_gain_pools_the_entries_that_are_non_zero_in_the_full_profile():

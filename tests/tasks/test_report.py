@@ -86,6 +86,31 @@ def test_a_notebook_runs_on_a_baseline_and_a_failed_prediction(tmp_path):
     assert table["reason"].str.contains("no labeled cell").all()
 
 
+def test_rows_share_a_kernel_and_its_imports_and_no_name(tmp_path):
+    notebook = nbformat.v4.new_notebook()
+    notebook.cells = [
+        nbformat.v4.new_code_cell("row, table = None, None", metadata={"tags": ["parameters"]}),
+        nbformat.v4.new_code_cell(
+            "import os, sys\nprint(row, table, os.getpid(), 'colorsys' in sys.modules, 'left' in dir())"
+        ),
+        nbformat.v4.new_code_cell("import colorsys\nleft = 1"),
+    ]
+    nbformat.write(notebook, tmp_path / "source.ipynb")
+    command = [sys.executable, "workflow/scripts/run_notebook.py", str(tmp_path / "source.ipynb")]
+    command += ["--log", f"{tmp_path}/log/ROW.ipynb", "--out", f"{tmp_path}/ROW/page.ipynb", "--rows", "one", "two"]
+    command += ["--parameters", "row=ROW", "--files", "table", "tables/ROW.tsv"]
+    subprocess.run(command, cwd=ROOT, check=True)
+    printed = [
+        nbformat.read(tmp_path / row / "page.ipynb", as_version=4).cells[2].outputs[0]["text"].strip().rsplit(" ", 3)
+        for row in ("one", "two")
+    ]
+    (one, first, *before), (two, second, *after) = printed
+    assert (one, two, first) == ("one ['tables/one.tsv']", "two ['tables/two.tsv']", second)
+    assert (before, after) == (["False", "False"], ["True", "False"])
+    assert (tmp_path / "log/two.ipynb").is_file()
+    assert (tmp_path / "two/page.html").is_file()
+
+
 def test_a_cell_that_raises_fails_the_run_and_leaves_the_evidence(tmp_path):
     done = run(tmp_path, [NOTEBOOKS / "annotate.ipynb"], [tmp_path / "annotate" / "missing.h5ad"])
     assert done.returncode != 0

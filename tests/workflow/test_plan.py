@@ -92,17 +92,17 @@ def test_a_folder_of_ones_own_needs_no_change_of_any_file(project, tmp_path):
         (data / name).write_text("")
     jobs = project.plan(TARGET, "--config", "scale=pocket", f"data={data}", "variants=base", "seeds=1")
     assert (jobs["link_dataset"], jobs["link_truth"], jobs["process_chunk"], jobs["pretrain"]) == (1, 1, 1, 1)
-    assert "predict_and_evaluate_magic" not in jobs, "no dataset plays the role of denoising"
+    assert "predict_and_evaluate_denoise_baselines" not in jobs, "no dataset plays the role of denoising"
 
 
 def test_controls_run_whichever_baselines_are_chosen(project):
     few = ("variants=base", "seeds=1")
     rows = {}
     for chosen in ("all", "controls", "pca"):
-        jobs = project.plan(TARGET, "--config", *few, f"baselines={chosen}")
-        rows[chosen] = {name for name in jobs if name.startswith("predict_and_evaluate_")}
-    assert {"predict_and_evaluate_random_calls", "predict_and_evaluate_shuffled_pca"} <= rows["controls"] < rows["all"]
-    assert rows["pca"] == rows["controls"] | {"predict_and_evaluate_pca"}
+        planned = project.run(TARGET, "--dry-run", "--config", *few, f"baselines={chosen}")
+        rows[chosen] = set(re.findall(r"predictions/(\w+)/seed_0/\w+/\w+\.h5ad", planned))
+    assert {"base", "random_calls", "shuffled_pca"} <= rows["controls"] < rows["all"]
+    assert rows["pca"] == rows["controls"] | {"pca"}
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,8 @@ def test_known_networks_are_compared_on_demand_each_mapped_once_per_organism(pro
     }  # fmt: skip
     jobs = project.plan("network_report", "--config", *SETTINGS)
     assert (jobs["draw_networks"], jobs["predict_and_evaluate"], jobs["publish_figure"]) == (1, 2, 6)
-    assert (jobs["predict_and_evaluate_pearson"], jobs["predict_and_evaluate_pca"]) == (1, 0)
+    assert jobs["predict_and_evaluate_networks_baselines"] == 1
+    assert "predict_and_evaluate_embed_baselines" not in jobs
 
 
 def test_a_truth_without_url_is_used_when_a_mirror_on_this_machine_holds_its_file(project, tmp_path):
@@ -262,8 +263,8 @@ def test_a_value_of_the_base_retrains_every_row_that_inherits_it(changed):
 def test_a_setting_of_a_task_predicts_again_and_trains_nothing(changed):
     project = changed("config/tasks.yaml", "depth_factor: 5", "depth_factor: 4")
     jobs = project.plan(TARGET, "--config", *SETTINGS)
-    baselines = ["identity", "majority", "pca", "pearson"]  # those of other tasks show the controls, too
-    evaluated = {"predict_and_evaluate": 2} | {f"predict_and_evaluate_{name}": 1 for name in baselines}
+    tasks = ["denoise", "embed", "annotate", "networks"]  # the figures of the others show the controls, too
+    evaluated = {"predict_and_evaluate": 2} | {f"predict_and_evaluate_{name}_baselines": 1 for name in tasks}
     assert jobs == evaluated | {"gather_controls": 1, "table1": 1, "publish_table1": 1}
 
 

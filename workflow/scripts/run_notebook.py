@@ -4,25 +4,37 @@ import argparse
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import nbformat
 import papermill
+from jupyter_client.manager import AsyncKernelManager
+from jupyter_core.utils import run_sync
+from nbclient import NotebookClient
 from nbformat import NotebookNode
-from traitlets.config import Config
+from nbformat.v4 import new_code_cell, new_notebook
 
 from scprint2.files import atomic_path, write_text
 from scprint2.notebook_page import render_notebook
+
+Value = TypeVar("Value", str, int, list[str])
 
 
 def main() -> None:
     """Run, and publish beside the log only what ran to its end."""
     options = read_options()
     parameters = dict(parse(pair) for pair in options.parameters) | {name: files for name, *files in options.files}
-    execute(merge(options.notebooks), options.log, parameters)
-    with atomic_path(options.out) as path:
-        shutil.copyfile(options.log, path)
-    write_text(options.out.with_suffix(".html"), render_notebook(options.out))
+    notebook = merge(options.notebooks)
+    with start_kernel() as kernel:
+        for row in options.rows:
+            log, out = (Path(name_row(str(path), row)) for path in (options.log, options.out))
+            execute(notebook, log, {name: name_row(value, row) for name, value in parameters.items()}, kernel)
+            with atomic_path(out) as path:
+                shutil.copyfile(log, path)
+            write_text(out.with_suffix(".html"), render_notebook(out))
 
 
 def read_options() -> argparse.Namespace:
@@ -42,6 +54,13 @@ def read_options() -> argparse.Namespace:
         help="a parameter that is a list of files",
     )
     parser.add_argument("--parameters", nargs="*", default=[], help="name=value; a whole number becomes one")
+    parser.add_argument(
+        "--rows",
+        nargs="+",
+        default=[""],
+        metavar="NAME",
+        help="run once for each of these, with its name in the place of ROW in paths and parameters",
+    )
     return parser.parse_args()
 
 
@@ -62,17 +81,40 @@ def merge(paths: list[Path]) -> NotebookNode:
     return merged
 
 
-def execute(notebook: NotebookNode, log: Path, parameters: dict) -> None:
-    """Run a notebook in one kernel over IPC sockets of its own (TCP ports race between kernels of one machine)."""
+def name_row(value: Value, row: str) -> Value:
+    """Put the name of a row in the place of ROW."""
+    if isinstance(value, list):
+        return [text.replace("ROW", row) for text in value]
+    return value.replace("ROW", row) if isinstance(value, str) else value
+
+
+@contextmanager
+def start_kernel() -> Iterator[AsyncKernelManager]:
+    """Yield a kernel over IPC sockets of its own (TCP ports race between kernels of one machine).
+
+    It starts with the first notebook. Notebooks that share it share its imports, which take most of the time of a small one.
+    """
+    with tempfile.TemporaryDirectory(prefix="nb") as folder:
+        kernel = AsyncKernelManager(kernel_name="python3", transport="ipc", ip=os.path.join(folder, "k"))
+        try:
+            yield kernel
+        finally:
+            if kernel.has_kernel:
+                run_sync(kernel.shutdown_kernel)(now=True)
+
+
+def execute(notebook: NotebookNode, log: Path, parameters: dict[str, Value], kernel: AsyncKernelManager) -> None:
+    """Run a notebook, in a kernel that forgets the names of the one before."""
     log.parent.mkdir(parents=True, exist_ok=True)
+    if kernel.has_kernel:
+        NotebookClient(
+            new_notebook(cells=[new_code_cell("get_ipython().reset(new_session=True)")]), km=kernel
+        ).execute()
     with tempfile.TemporaryDirectory(prefix="nb") as folder:
         source = Path(folder) / "source.ipynb"
         nbformat.write(notebook, source)
-        config = Config()
-        config.KernelManager.transport = "ipc"
-        config.KernelManager.ip = os.path.join(folder, "k")
         papermill.execute_notebook(
-            str(source), str(log), parameters=parameters, kernel_name="python3", progress_bar=False, config=config
+            str(source), str(log), parameters=parameters, kernel_name=kernel.kernel_name, progress_bar=False, km=kernel
         )
 
 

@@ -16,7 +16,7 @@ from scprint2.accounting import JobMeter, processor
 from scprint2.data import ontology
 from scprint2.files import write_json
 from scprint2.metrics.annotation import LISTED, is_right
-from scprint2.metrics.denoising import spearman
+from scprint2.metrics.denoising import spearman_per_cell
 from scprint2.metrics.embedding import BATCH, BESIDE, BIO, TOTALS
 from scprint2.metrics.networks import rank_edges
 from scprint2.plots.controls import Band
@@ -147,11 +147,14 @@ def failures(scored: Iterable[Scored]) -> pd.DataFrame:
 
 
 def show(figure: Figure) -> None:
-    """Put a figure into the notebook that runs, as a picture, and let go of it."""
+    """Put a figure into the notebook that runs, as a picture, and let go of it.
+
+    A figure with a layout of its own is drawn once; one without is drawn twice, to find the box around what it holds.
+    """
     from IPython.display import Image, display  # only where a notebook runs
 
     picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=110, bbox_inches="tight")
+    figure.savefig(picture, format="png", dpi=110, bbox_inches=None if figure.get_layout_engine() else "tight")
     plt.close(figure)
     display(Image(picture.getvalue()))
 
@@ -167,19 +170,11 @@ def cell_correlations(prediction: AnnData) -> pd.DataFrame:
     NaN where a profile is constant, so that it has no order.
     """
     full = dense_counts(prediction)
-    columns = {}
-    for layer in ("noisy", "denoised"):
-        values = dense_counts(prediction, layer)
-        columns[layer] = [
-            _correlation(row[truth > 0], truth[truth > 0]) for row, truth in zip(values, full, strict=True)
-        ]
+    columns = {
+        layer: spearman_per_cell(dense_counts(prediction, layer), full, where=full > 0)
+        for layer in ("noisy", "denoised")
+    }
     return pd.DataFrame(columns, index=prediction.obs_names)
-
-
-def _correlation(values: Num[np.ndarray, " entry"], truth: Num[np.ndarray, " entry"]) -> float:
-    if len(truth) < 2 or np.ptp(truth) == 0 or np.ptp(values) == 0:
-        return float("nan")
-    return spearman(values, truth)
 
 
 def scored_entries(prediction: AnnData) -> dict[str, Num[np.ndarray, " entry"]]:
