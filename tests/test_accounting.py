@@ -70,7 +70,7 @@ def test_a_gpu_that_counts_its_energy_is_read_twice(nvml):
 
 def test_a_gpu_that_tells_only_its_power_is_sampled(nvml):
     nvml(fake_nvml(counter=None, milliwatts=300_000))
-    assert isinstance(read_energy(GPU), SampledEnergy)
+    assert isinstance(read_energy(GPU).reading, SampledEnergy)
 
 
 def test_power_is_added_up_by_trapezoids():
@@ -96,6 +96,17 @@ def test_without_the_library_or_the_right_the_reason_says_what_to_do(nvml, monke
     module.nvmlDeviceGetPowerUsage = refuse
     nvml(module)
     assert "Insufficient Permissions" in read_energy(GPU).source
+
+
+def test_a_gpu_that_stops_telling_its_energy_costs_the_energy_alone(nvml):
+    module = fake_nvml(counter=[5_000, 7_500])  # a third reading fails
+    nvml(module)
+    energy = read_energy(GPU)
+    assert energy.joules() == 2.5
+    assert energy.joules() is None
+    assert "NVML failed" in energy.source
+    energy.sample()
+    assert energy.joules() is None
 
 
 def test_a_cost_of_an_older_version_says_what_it_did_not_record():

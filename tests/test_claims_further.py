@@ -61,6 +61,7 @@ def write_study(folder) -> dict[str, Any]:
             for dataset, shift in (("high", 5), ("low", -5)):
                 line = {"scale": "mini", "variant": row, "seed": seed, "task": "embed", "dataset": dataset}
                 line |= {"metric": "open_problems_total", "value": value + shift, "status": "ok", "reason": ""}
+                line |= {"version": "scprint2 1", "versions": "numpy 2"}
                 pd.DataFrame([line]).to_csv(path / f"{dataset}.tsv", sep="\t", index=False)
     return {"datasets": ["high", "low"], "scores": folders}
 

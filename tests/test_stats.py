@@ -120,8 +120,20 @@ def test_cells_of_a_donor_are_alike_so_that_an_interval_from_cells_is_too_narrow
         for name, units in (("donor", cells.reshape(12, 50).mean(axis=1)), ("cell", cells)):
             interval = bootstrap_interval(units, rng=rng, draws=400)
             covered[name] += interval.low <= 0 <= interval.high
-    assert covered["donor"] >= 82
+    assert covered["donor"] >= 90
     assert covered["cell"] <= 40
+
+
+@pytest.mark.parametrize("sizes", [(3,), (4,), (8,), (4, 4), (3, 12)])
+def test_intervals_from_few_units_hold_the_mean_as_often_as_they_say(sizes):
+    """The plain percentiles of the draws hold it in 77 to 89 of 100 cases."""
+    rng = np.random.default_rng(0)
+    covered = 0
+    for _ in range(400):
+        groups = [rng.normal(size=size) for size in sizes]
+        interval = bootstrap_interval(*groups, rng=rng, draws=400)
+        covered += interval.low <= 0 <= interval.high
+    assert covered >= 0.92 * 400
 
 
 def test_the_p_value_of_a_verdict_is_that_of_the_interval_and_of_scipy():

@@ -7,7 +7,7 @@ import pytest
 
 from scprint2.tasks.examples import EXAMPLES
 from scprint2.tasks.predictions import write_prediction
-from scprint2.tasks.scores import score_prediction, score_rows
+from scprint2.tasks.scores import read_all_scores, score_prediction, score_rows
 from scprint2.versions import (
     LIBRARIES,
     SCORE_FILE,
@@ -64,6 +64,24 @@ def test_one_set_of_versions_passes_and_two_are_refused_by_file_with_what_to_do(
     assert "Delete these files" in str(error.value)
 
 
+def test_a_library_that_was_not_there_before_is_no_difference():
+    refuse_mixed_versions(frame("numpy 2", "numpy 2, scvi-tools 1", "numpy 2; predicted with harmonypy 2"))
+    with pytest.raises(ValueError, match="scvi-tools 1"):
+        refuse_mixed_versions(frame("numpy 2", "numpy 2, scvi-tools 1", "numpy 2, scvi-tools 2"))
+
+
+def test_files_read_together_are_of_one_set_of_versions_and_a_revision_is_a_version(tmp_path):
+    files = [tmp_path / "1.tsv", tmp_path / "2.tsv"]
+    for number, file in enumerate(files):
+        frame("numpy 2").assign(seed=number, value=1.0).to_csv(file, sep="\t", index=False)
+    assert read_all_scores(files)["seed"].tolist() == [0, 1]
+    version = own_version().replace("score revision ", "score revision 9")
+    frame("numpy 2", version=own_version()).assign(value=1.0).to_csv(files[0], sep="\t", index=False)
+    frame("numpy 2", version=version).assign(seed=1, value=1.0).to_csv(files[1], sep="\t", index=False)
+    with pytest.raises(ValueError, match="score revision"):
+        read_all_scores(files)
+
+
 def test_what_is_installed_stays_even_where_it_is_rarer():
     mine = installed_versions()
     with pytest.raises(ValueError, match="2 of 3 files differ") as error:
@@ -80,7 +98,7 @@ def test_predictions_of_other_versions_and_another_package_version_are_refused_t
 
 
 def test_the_path_in_the_message_is_the_one_that_rules_write():
-    assert re.search(re.escape(SCORE_FILE), (ROOT / "rules" / "gymnasium.smk").read_text())
+    assert re.search(re.escape(SCORE_FILE), (ROOT / "rules" / "inputs_rows.smk").read_text())
 
 
 def test_a_score_row_has_the_versions_of_its_prediction_and_of_its_scoring(tmp_path):

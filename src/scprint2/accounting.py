@@ -70,7 +70,34 @@ class SampledEnergy:
         self._last = (now, power)
 
 
-EnergyReading = NoEnergy | CountedEnergy | SampledEnergy
+class EnergyMeter:
+    """Any of these, until it fails: then there is nothing to read, and `source` says why. No work is lost for its energy."""
+
+    def __init__(self, reading: NoEnergy | CountedEnergy | SampledEnergy) -> None:
+        self.reading = reading
+
+    @property
+    def source(self) -> str:
+        """Where the numbers come from, or why there are none."""
+        return self.reading.source
+
+    def joules(self) -> float | None:
+        """Joules since this was made."""
+        try:
+            return self.reading.joules()
+        except Exception as trouble:  # noqa: BLE001  (whatever NVML raises)
+            self._give_up(trouble)
+            return None
+
+    def sample(self) -> None:
+        """Look now and then."""
+        try:
+            self.reading.sample()
+        except Exception as trouble:  # noqa: BLE001
+            self._give_up(trouble)
+
+    def _give_up(self, trouble: Exception) -> None:
+        self.reading = NoEnergy(f"not available: NVML failed ({trouble})")
 
 
 def processor() -> str:
@@ -83,8 +110,12 @@ def processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def read_energy(device: str) -> EnergyReading:
+def read_energy(device: str) -> EnergyMeter:
     """Begin to read the energy of a device, by the best way that it has. Needs nvidia-ml-py, the extra `energy`."""
+    return EnergyMeter(_find_energy(device))
+
+
+def _find_energy(device: str) -> NoEnergy | CountedEnergy | SampledEnergy:
     if not is_gpu(device):
         return NoEnergy(NO_GPU)
     try:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +10,13 @@ import numpy as np
 import pandas as pd
 
 from scprint2.claims_sources import CODE, DATASETS, OVERLAP, SWEEP, TRAININGS
+from scprint2.config.finetuning import FinetuneSettings
 from scprint2.data.genes import LOCATION_STEP_BP
 from scprint2.data.vocabulary import CLASSES
 from scprint2.metrics.embedding import BATCH_PERCENT, BIO_PERCENT
 from scprint2.metrics.overlap import COLUMNS
 from scprint2.table_cells import FAILED, Cell
-from scprint2.tasks.scores import read_scores
+from scprint2.tasks.scores import read_all_scores
 
 SECONDS_A_DAY = 86_400
 QUANTITIES: Mapping[str, tuple[str, ...]] = {  # what is counted where
@@ -106,13 +107,14 @@ def read_further(
 
 def read_constants() -> dict[str, Any]:
     """The numbers of the code that the paper states and nobody is meant to change."""
-    return {"location_step_bp": LOCATION_STEP_BP, "bio_percent": BIO_PERCENT, "batch_percent": BATCH_PERCENT}
+    constants = {"location_step_bp": LOCATION_STEP_BP, "bio_percent": BIO_PERCENT, "batch_percent": BATCH_PERCENT}
+    return constants | {"finetuning": asdict(FinetuneSettings())}
 
 
 def read_study(folders: Iterable[str | Path], *, datasets: Sequence[str]) -> Study:
     """Read the score folders of a study."""
     files = [file for folder in folders for file in sorted(Path(folder).glob("*/*.tsv"))]
-    return Study(tuple(datasets), pd.concat([read_scores(file) for file in files], ignore_index=True))
+    return Study(tuple(datasets), read_all_scores(files))
 
 
 def read_sweep(path: str | Path) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from scprint2.data.command import app as data_app
 from scprint2.data.protein_command import embed_proteins
 from scprint2.tasks.command import predict, sweep_context
 from scprint2.tasks.network_command import app as networks_app
-from scprint2.tasks.own_command import annotate, denoise, embed, grn
+from scprint2.tasks.own_command import annotate, denoise, embed, finetune, grn
 from scprint2.training.work import EXIT_UNFINISHED, Unfinished
 
 EXIT_ERROR = 1
@@ -36,6 +36,10 @@ app.command(epilog=f"Example: scprint2 annotate {OWN} --out annotated.h5ad --lab
 )
 app.command(epilog=f"Example: scprint2 denoise {OWN} --out denoised.h5ad --genes 5000")(denoise)
 app.command(epilog=f"Example: scprint2 grn {OWN} --out networks --group-key cell_type --genes 4000")(grn)
+app.command(
+    epilog="Example: scprint2 finetune --model results/mini/models/xpressor/seed_0 --cells mine.h5ad --out tuned "
+    "--label cell_type=celltype --domain-key batch"
+)(finetune)
 app.command(
     "predict",
     epilog="Example: scprint2 predict --model results/mini/models/base/seed_0 --seed 0 --out predictions --jobs jobs.json, where "

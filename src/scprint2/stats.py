@@ -136,10 +136,16 @@ def judge(values: Sequence[float], *, reference: Sequence[float], pooled: Spread
 
 
 def bootstrap_interval(*groups: Float[np.ndarray, " _"], rng: np.random.Generator, draws: int = 10_000) -> Interval:
-    """Percentile interval of the mean over groups of their means, by drawing each group's units anew with replacement.
+    """Interval of the mean over groups of their means, by drawing each group's units anew with replacement.
 
     Units are what a claim is to hold for beyond those at hand: datasets (one group of them), or donors (a group per dataset).
     Never cells: those of one donor are alike, so that an interval from them is too narrow.
+
+    The percentiles of the draws are those of many units. From few, they cover too little: draws from n units spread by
+    sqrt((n - 1) / n) of what they should, and the spread of the units is itself uncertain. So deviations are stretched by the
+    inverse of the former, and by the t quantile over the normal one (Welch's degrees of freedom), as in a t interval.
+
+    Source: Hesterberg 2015, "What Teachers Should Know About the Bootstrap", which stretches in the same proportion.
 
     Raises
     ------
@@ -148,9 +154,25 @@ def bootstrap_interval(*groups: Float[np.ndarray, " _"], rng: np.random.Generato
     """
     if not groups or min(map(len, groups)) < 2:
         raise ValueError(f"{[len(group) for group in groups]} units: a bootstrap needs at least two in each group")
-    means = np.mean([rng.choice(group, (draws, len(group))).mean(axis=1) for group in groups], axis=0)
-    low, high = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    deviations = np.zeros(draws)
+    for group in groups:
+        units = len(group)
+        drawn = rng.choice(group, (draws, units)).mean(axis=1) - group.mean()
+        deviations += drawn * np.sqrt(units / (units - 1)) / len(groups)
+    tails = [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
+    stretch = stats.t.ppf(tails[1], _degrees_of_freedom(groups)) / stats.norm.ppf(tails[1])
+    center = float(np.mean([group.mean() for group in groups]))
+    low, high = center + stretch * np.quantile(deviations, tails)
     return Interval(float(low), float(high))
+
+
+def _degrees_of_freedom(groups: Sequence[Float[np.ndarray, " _"]]) -> float:
+    """Of the spread of a mean over groups of their means (Welch and Satterthwaite); of all together where nothing varies."""
+    variances = np.array([group.var(ddof=1) / len(group) for group in groups])
+    freedoms = np.array([len(group) - 1 for group in groups])
+    if variances.sum() == 0:
+        return float(freedoms.sum())
+    return float(variances.sum() ** 2 / (variances**2 / freedoms).sum())
 
 
 def adjust_p_values(p_values: Sequence[float]) -> list[float]:

@@ -1,10 +1,13 @@
 """Which libraries made a number: written beside every score, and never mixed in one table."""
 
 from collections import Counter
+from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 import pandas as pd
+
+from scprint2 import MODEL_REVISION, SCORE_REVISION
 
 # What can change a prediction or a score. A library that is not installed changes nothing. Not umap-learn, which draws a page
 # of the corpus and nothing that is scored.
@@ -33,8 +36,8 @@ MADE_EARLIER = "; predicted with "
 
 
 def own_version() -> str:
-    """Name and version of this package, as the column `version` of a score has it."""
-    return f"{OWN} {version(OWN)}"
+    """Name, version and revisions of this package, as the column `version` of a score has it."""
+    return f"{OWN} {version(OWN)}, model revision {MODEL_REVISION}, score revision {SCORE_REVISION}"
 
 
 @cache
@@ -62,7 +65,9 @@ def describe_versions(predicted: str, *, scored: str) -> str:
 
 
 def refuse_mixed_versions(scores: pd.DataFrame) -> None:
-    """Stop where scores were made with different versions of this package or of the libraries.
+    """Stop where scores were made with different versions of this package or of a library.
+
+    A library that was not there when some of them were made is no difference: what needs it has failed rows there.
 
     Raises
     ------
@@ -73,7 +78,7 @@ def refuse_mixed_versions(scores: pd.DataFrame) -> None:
     files = scores.drop_duplicates(["scale", "variant", "seed", "task", "dataset"])
     made = (files["version"].astype(str) + ", " + files["versions"].astype(str)).tolist()
     counts = Counter(made)
-    if len(counts) <= 1:
+    if not _differing(counts):
         return
     installed = f"{own_version()}, {installed_versions()}"
     kept = installed if installed in counts else counts.most_common(1)[0][0]
@@ -86,6 +91,16 @@ def refuse_mixed_versions(scores: pd.DataFrame) -> None:
         f"differ from the others: {'; '.join(lines)}. They are {', '.join(apart[:SHOWN])}{more}. Delete these files and the "
         "predictions of the same names (predictions/ for scores/, .h5ad for .tsv), and run the same command again"
     )
+
+
+def _differing(texts: Iterable[str]) -> set[str]:
+    """The names that occur with two versions."""
+    found: dict[str, set[str]] = {}
+    for text in texts:
+        for entry in text.replace(MADE_EARLIER, ", ").split(", "):
+            name, _, number = entry.rpartition(" ")
+            found.setdefault(name, set()).add(number)
+    return {name for name, numbers in found.items() if len(numbers) > 1}
 
 
 def _difference(text: str, kept: str) -> str:

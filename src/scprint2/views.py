@@ -19,6 +19,27 @@ Outputs = Mapping[str, CellOutput]
 REMOVED_PER_HALF = 0.55  # eq. 19: "0.55 instead of 0.5 for numerical reasons"
 
 
+class WholeConfig(Node):
+    """Show a cell as it is."""
+
+    kind: Literal["whole"]
+
+    def build(self, context: BuildContext) -> "Whole":
+        """Make the view."""
+        return Whole()
+
+
+class Whole:
+    """The batch as it is, as at inference.
+
+    Source: "Fine-tuning Task".
+    """
+
+    def __call__(self, model: ScPrint2, batch: CellBatch, outputs: Outputs, rng: torch.Generator) -> CellOutput:
+        """Show the batch."""
+        return model(batch)
+
+
 class MaskConfig(Node):
     """Hide a share of the genes' counts; `scored` says whether the losses read all genes or the hidden ones (D40)."""
 
@@ -262,8 +283,14 @@ class Decode:
         return replace(source, expression=model.decode(source.cell_embeddings, batch), scored=None)
 
 
-View = Mask | MaskRegulators | Downsample | NeighborsOnly | Shorten | Decode
+View = Whole | Mask | MaskRegulators | Downsample | NeighborsOnly | Shorten | Decode
 ViewConfig = Annotated[
-    MaskConfig | MaskRegulatorsConfig | DownsampleConfig | NeighborsOnlyConfig | ShortenConfig | DecodeConfig,
+    WholeConfig
+    | MaskConfig
+    | MaskRegulatorsConfig
+    | DownsampleConfig
+    | NeighborsOnlyConfig
+    | ShortenConfig
+    | DecodeConfig,
     Field(discriminator="kind"),
 ]

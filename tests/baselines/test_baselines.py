@@ -10,7 +10,7 @@ from sklearn.decomposition import PCA
 
 from scprint2.baselines import BASELINES
 from scprint2.baselines.smoothing import smooth_neighbors
-from scprint2.baselines.training_cells import TrainingCells, labeled_cells
+from scprint2.baselines.training_cells import TrainingCells, labeled_cells, share_out
 from scprint2.tasks.annotate import AnnotateSettings
 from scprint2.tasks.embed import EmbedSettings
 from scprint2.tasks.layout import lay_out_truths
@@ -237,6 +237,20 @@ def test_training_cells_are_of_the_organism_and_labeled_and_aligned_by_gene(trai
     assert types.tolist() == labeled.obs["cell_type_ontology_term_id"].tolist()
     expected = log_normalize(dense_counts(labeled[:, genes]).astype(np.float32))
     np.testing.assert_allclose(expression, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "most", "expected"),
+    [
+        ([5, 100, 100], 60, [5, 28, 27]),
+        ([3, 2], 60, [3, 2]),
+        ([4, 4, 4, 4], 2, [1, 1, 0, 0]),  # fewer than datasets
+        ([0, 10], 4, [0, 4]),
+        ([], 4, []),
+    ],
+)
+def test_cells_are_taken_as_evenly_as_sizes_allow(sizes, most, expected):
+    assert share_out(np.array(sizes, dtype=np.int64), most=most).tolist() == expected
 
 
 def test_pearson_is_numpys(cells, train):

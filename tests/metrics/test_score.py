@@ -4,7 +4,17 @@ import time
 import numpy as np
 import pytest
 
-from scprint2.metrics.score import METRIC_SECONDS, Score, attempt, average_scores, combine, failed, finite, time_limit
+from scprint2.metrics.score import (
+    METRIC_SECONDS,
+    Score,
+    attempt,
+    average_scores,
+    combine,
+    computed_once,
+    failed,
+    finite,
+    time_limit,
+)
 
 
 def test_a_value_that_is_not_finite_is_a_failure():
@@ -69,3 +79,27 @@ def test_a_metric_that_one_group_lacks_fails():
 def test_no_group_is_an_error():
     with pytest.raises(ValueError, match="no group to average over"):
         average_scores({})
+
+
+def test_a_part_that_failed_is_not_computed_again_and_one_that_is_done_neither():
+    class Parts:
+        def __init__(self):
+            self.calls = []
+
+        @computed_once
+        def fine(self):
+            self.calls.append("fine")
+            return None
+
+        @computed_once
+        def broken(self):
+            self.calls.append("broken")
+            raise ValueError("no start")
+
+    parts = Parts()
+    assert (parts.fine, parts.fine) == (None, None)
+    for _ in range(3):
+        with pytest.raises(ValueError, match="no start"):
+            parts.broken  # noqa: B018
+    assert parts.calls == ["fine", "broken"]
+    assert Parts().calls == []

@@ -10,6 +10,7 @@ from scprint2.metrics.annotation import expected_accuracy
 from scprint2.plots.context_sweep import find_control_range, plot_context_sweep, read_sweeps
 from scprint2.tasks.annotate import AnnotateSettings, predict_cell_types
 from scprint2.tasks.context_sweep import COLUMNS, ContextSweepSettings, sweep_context
+from scprint2.tasks.refinement import SmoothConfig
 from scprint2.tasks.scores import annotation_scores
 from tests.helpers import CONFIG
 from tests.tasks.example import ANNOTATE, make_cells
@@ -97,6 +98,16 @@ def test_more_genes_than_the_dataset_has_fail_with_the_reason(sweep):
     assert set(lines["status"]) == {"failed"}
     assert set(lines["reason"]) == {"the dataset has 50 genes"}
     assert lines["accuracy"].isna().all()
+
+
+def test_a_smoothing_that_fails_is_a_failed_line_and_single_calls_are_scored(pretrained, labeled, monkeypatch):
+    def fail(*arguments):
+        raise ValueError("did not converge")
+
+    monkeypatch.setattr(SmoothConfig, "refine", fail)
+    swept = sweep_context(pretrained, labeled, settings=SETTINGS).query("genes == 30")
+    assert set(swept.loc[swept["calls"] == "smoothed", "reason"]) == {"ValueError: did not converge"}
+    assert (swept.loc[swept["calls"] == "single", "status"] == "ok").all()
 
 
 def test_the_command_writes_what_the_figure_reads(pretrained, labeled, tmp_path, monkeypatch):

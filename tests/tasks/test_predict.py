@@ -48,6 +48,20 @@ def test_what_a_method_cannot_do_is_written_with_its_reason_and_the_rest_goes_on
     assert "failed" not in about(read_prediction(fine))
 
 
+def test_whatever_a_library_of_a_baseline_raises_fails_its_prediction_alone_and_a_models_error_is_raised(
+    pretrained, path, tmp_path
+):
+    def broken(*arguments, **keywords):
+        raise RuntimeError("the library gave up")
+
+    jobs = [PredictionJob("embed", "lung", "a", EMBED, path)]
+    (failed,) = predict(Method("pca", pretrained, {"embed": broken}, failures=(Exception,)), jobs, out=tmp_path, seed=0)
+    assert about(read_prediction(failed))["failed"] == "RuntimeError: the library gave up"
+    with pytest.raises(RuntimeError, match="gave up"):
+        predict(Method("base", pretrained, {"embed": broken}), jobs, out=tmp_path / "model", seed=0)
+    assert not (tmp_path / "model").exists()
+
+
 @pytest.mark.parametrize("method", ["mean_queries_keys", "mean_attention"])
 def test_a_model_without_a_gene_gene_matrix_fails_in_networks_and_does_the_rest(
     without_network, path, tmp_path, method

@@ -7,6 +7,7 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import sem, t
 
 from scprint2.baselines import BASELINES
 from scprint2.baselines.training_cells import TrainingCells
@@ -15,7 +16,7 @@ from scprint2.tasks import report
 from scprint2.tasks.examples import annotation_example
 from scprint2.tasks.layout import read_truths
 from scprint2.tasks.predict import MODEL_TASKS, Method, PredictionJob, predict
-from scprint2.tasks.predictions import write_prediction
+from scprint2.tasks.predictions import read_prediction, write_prediction
 from scprint2.tasks.scores import read_scores
 from tests.helpers import ROOT, make_genes, make_labels
 from tests.tasks.example import ANNOTATE, DENOISE, make_cells, write_cells
@@ -86,8 +87,41 @@ def test_a_notebook_runs_on_a_baseline_and_a_failed_prediction(tmp_path):
     assert table["reason"].str.contains("no labeled cell").all()
 
 
+def spoil(prediction):
+    """Break a part of a prediction in a way that leaves other parts to score."""
+    if "denoised" in prediction.layers:
+        prediction.layers["denoised"][3, 5] = np.nan
+    if "X_scprint2_all" in prediction.obsm:
+        prediction.obsm["X_scprint2"][2, 0] = np.nan
+    if "confidence" in prediction.obs:
+        prediction.obs.loc[prediction.obs_names[4], "confidence"] = np.nan
+    if "truth" in prediction.uns:
+        truth, networks = prediction.uns["truth"], prediction.uns["networks"]
+        prediction.uns["truth"] = truth[truth["truth"] != "net"]  # no known edge of the first lies among these genes
+        for key in networks.loc[networks["method"] == "mean_attention", "key"]:
+            prediction.varp[key][:] = np.nan
+
+
+def test_content_that_cannot_be_drawn_costs_its_own_scores_and_no_others(pretrained, tmp_path):
+    paths = predict(Method("some", pretrained, MODEL_TASKS), jobs(tmp_path), out=tmp_path / "predictions", seed=2)
+    for path in paths:
+        prediction = read_prediction(path)
+        spoil(prediction)
+        prediction.write_h5ad(path)
+    done = run(tmp_path, [NOTEBOOKS / f"{task}.ipynb" for task in SETTINGS], paths)
+    assert done.returncode == 0, done.stderr
+    tables = {task: read_scores(tmp_path / "scores" / task / "set.tsv") for task in SETTINGS}
+    for table in tables.values():
+        assert (table["status"] == "ok").any()
+        assert (table.loc[table["status"] != "ok", "reason"] != "").all()
+    networks = tables["networks"].set_index("metric")["status"]
+    assert networks["odds_ratio"] == networks["odds_ratio_mean_attention:other"] == "failed"
+    assert networks["odds_ratio:other"] == "ok"
+
+
 def test_rows_share_a_kernel_and_its_imports_and_no_name(tmp_path):
-    notebook = nbformat.v4.new_notebook()
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    notebook = nbformat.v4.new_notebook(metadata={"kernelspec": kernel})
     notebook.cells = [
         nbformat.v4.new_code_cell("row, table = None, None", metadata={"tags": ["parameters"]}),
         nbformat.v4.new_code_cell(
@@ -173,7 +207,9 @@ def test_the_table_of_scores_has_the_mean_over_donors_with_its_interval(tmp_path
     assert len(donors) == 4
     assert not table.index.str.contains("=").any()
     low, high = table.loc["accuracy, mean over donors", "many"].split("(")[1].split(";")[0].split(" to ")
-    assert donors.min() <= float(low) < donors.mean() < float(high) <= donors.max()
+    theirs = t.interval(0.95, 3, loc=donors.mean(), scale=sem(donors))
+    assert float(low) < donors.mean() < float(high)
+    assert float(high) - float(low) == pytest.approx(theirs[1] - theirs[0], rel=0.2)
     assert table.loc["accuracy, mean over donors", "none"] == ""
 
 

@@ -3,12 +3,10 @@
 import sys
 from pathlib import Path
 
-import pandas as pd
-
 from scprint2.site.beyond import StudyScores
 from scprint2.site.build import Sources, build_site
 from scprint2.table import build_table1, read_costs
-from scprint2.tasks.scores import read_scores
+from scprint2.tasks.scores import read_all_scores
 
 sys.stderr = open(snakemake.log[0], "w", buffering=1)
 files, params = snakemake.input, snakemake.params
@@ -19,7 +17,7 @@ written = [
 ]  # the pages of chunks are written with their list
 sources = Sources(
     table=build_table1(
-        pd.concat([read_scores(Path(path)) for path in files.scores]),
+        read_all_scores(files.scores),
         params.rows,
         columns=params.columns,
         costs=read_costs(files.models),

@@ -7,7 +7,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
 
 import nbformat
 import papermill
@@ -20,7 +19,8 @@ from nbformat.v4 import new_code_cell, new_notebook
 from scprint2.files import atomic_path, write_text
 from scprint2.notebook_page import render_notebook
 
-Value = TypeVar("Value", str, int, list[str])
+Value = str | int | list[str]
+ROW = "ROW"  # stands for the name of a row in paths and values
 
 
 def main() -> None:
@@ -30,7 +30,7 @@ def main() -> None:
     notebook = merge(options.notebooks)
     with start_kernel() as kernel:
         for row in options.rows:
-            log, out = (Path(name_row(str(path), row)) for path in (options.log, options.out))
+            log, out = (Path(str(path).replace(ROW, row)) for path in (options.log, options.out))
             execute(notebook, log, {name: name_row(value, row) for name, value in parameters.items()}, kernel)
             with atomic_path(out) as path:
                 shutil.copyfile(log, path)
@@ -57,9 +57,9 @@ def read_options() -> argparse.Namespace:
     parser.add_argument(
         "--rows",
         nargs="+",
-        default=[""],
+        default=[ROW],
         metavar="NAME",
-        help="run once for each of these, with its name in the place of ROW in paths and parameters",
+        help=f"run once for each of these, with its name in the place of {ROW} in paths and parameters",
     )
     return parser.parse_args()
 
@@ -82,10 +82,10 @@ def merge(paths: list[Path]) -> NotebookNode:
 
 
 def name_row(value: Value, row: str) -> Value:
-    """Put the name of a row in the place of ROW."""
-    if isinstance(value, list):
-        return [text.replace("ROW", row) for text in value]
-    return value.replace("ROW", row) if isinstance(value, str) else value
+    """Put the name of a row in its place."""
+    if isinstance(value, int):
+        return value
+    return value.replace(ROW, row) if isinstance(value, str) else [text.replace(ROW, row) for text in value]
 
 
 @contextmanager

@@ -2,14 +2,12 @@
 
 import sys
 
-import pandas as pd
-
 from scprint2.table import build_table1, read_costs, write_table1
-from scprint2.tasks.scores import read_scores
+from scprint2.tasks.scores import read_all_scores
 
 sys.stderr = open(snakemake.log[0], "w", buffering=1)
 table = build_table1(
-    pd.concat([read_scores(path) for path in snakemake.input.scores]),
+    read_all_scores(snakemake.input.scores),
     snakemake.params.rows,
     columns=snakemake.params.columns,
     costs=read_costs(snakemake.input.models),

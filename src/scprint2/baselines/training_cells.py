@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from anndata import AnnData
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Int, Shaped
 from scipy import sparse
 
 from scprint2.data.shard import ESCAPE, Shard
@@ -49,7 +49,7 @@ def labeled_cells(
 ) -> tuple[Float[np.ndarray, "cell gene"], Shaped[np.ndarray, " cell"]]:
     """Log-normalized expression (on the given genes) and cell type of the labeled cells of one organism.
 
-    At most `MOST_CELLS` are taken, as many from each dataset as its size allows; a gene that a dataset lacks counts 0.
+    At most `MOST_CELLS` are taken, as evenly from the datasets as their sizes allow; a gene that a dataset lacks counts 0.
 
     Raises
     ------
@@ -58,19 +58,30 @@ def labeled_cells(
     """
     rng = np.random.default_rng(DRAW_SEED)
     parts, types = [], []
-    share = MOST_CELLS // max(len(train.shards), 1)
-    for shard in train.shards:
-        if shard.organism != organism:
-            continue
-        terms = cell_types(shard)
-        known = np.flatnonzero(terms != UNKNOWN)
-        rows = np.sort(rng.choice(known, min(share, len(known)), replace=False))
+    shards = [shard for shard in train.shards if shard.organism == organism]
+    terms_of = [cell_types(shard) for shard in shards]
+    known_of = [np.flatnonzero(terms != UNKNOWN) for terms in terms_of]
+    shares = share_out(np.array([len(known) for known in known_of], dtype=np.int64), most=MOST_CELLS)
+    for shard, terms, known, share in zip(shards, terms_of, known_of, shares, strict=True):
+        rows = np.sort(rng.choice(known, share, replace=False))
         columns = pd.Index(train.genes.gene_ids(organism)).get_indexer(genes)
         parts.append(log_normalize(_on_genes(shard, np.argsort(shard.source)[rows], columns)))
         types.append(terms[rows])
     if not sum(map(len, types)):
         raise ValueError(f"the corpus has no labeled cell of {organism}; this baseline needs some")
     return np.concatenate(parts), np.concatenate(types)
+
+
+def share_out(sizes: Int[np.ndarray, " dataset"], *, most: int) -> Int[np.ndarray, " dataset"]:
+    """How many to take of each size, `most` in all: as even as the sizes allow, what is left over one by one in their order."""
+    taken = np.zeros_like(sizes)
+    while (left := min(most, sizes.sum()) - taken.sum()) > 0:
+        open_to = np.flatnonzero(taken < sizes)
+        if left < len(open_to):
+            taken[open_to[:left]] += 1
+        else:
+            taken[open_to] += np.minimum(sizes[open_to] - taken[open_to], left // len(open_to))
+    return taken
 
 
 def _on_genes(shard: Shard, rows: np.ndarray, columns: np.ndarray) -> Float[np.ndarray, "cell gene"]:

@@ -27,6 +27,9 @@ class CellBatch:
         Code of each class in the order of the `LabelVocabulary`; -1 is unknown.
     padding
         True where a gene is a filler that must not be seen; None when there is none.
+    domains
+        Number of the experimental batch, dataset or organism that each cell comes from, for losses that make domains alike; -1 is
+        unknown. None where no such loss reads them.
     """
 
     genes: Int[Tensor, "cell gene"]
@@ -36,6 +39,7 @@ class CellBatch:
     depth: Float[Tensor, " cell"]
     labels: Int[Tensor, "cell label"]
     padding: Bool[Tensor, "cell gene"] | None = None
+    domains: Int[Tensor, " cell"] | None = None
 
     def __len__(self) -> int:
         return self.genes.shape[0]

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
 from scprint2.metrics import batch_removal, conservation
 from scprint2.metrics.neighbors import Neighbors, connectivities, find_neighbors, neighbor_probabilities
-from scprint2.metrics.score import Score, attempt, combine, failed, mean
+from scprint2.metrics.score import Score, attempt, combine, computed_once, failed, mean
 
 BIO = ("isolated_labels", "nmi_kmeans", "ari_kmeans", "silhouette_label", "clisi")
 BATCH = ("bras", "ilisi", "kbet_per_label", "graph_connectivity")
@@ -105,31 +104,31 @@ class _Cells:
     batches: Shaped[np.ndarray, " cell"]
     before: Num[np.ndarray, "cell component"] | None
 
-    @cached_property
+    @computed_once
     def neighbors(self) -> Neighbors:
         return find_neighbors(self.embedding, number=NEIGHBORS)
 
-    @cached_property
+    @computed_once
     def weights(self) -> csr_matrix:
         return connectivities(self.neighbors.nearest(15))
 
-    @cached_property
+    @computed_once
     def silhouettes(self) -> Float[np.ndarray, " cell"]:
         return conservation.silhouette_samples(self.embedding, self.labels)
 
-    @cached_property
+    @computed_once
     def probabilities(self) -> Float[np.ndarray, "cell neighbor"]:
         return neighbor_probabilities(self.neighbors.nearest(NEIGHBORS), perplexity=NEIGHBORS // 3)
 
-    @cached_property
+    @computed_once
     def kmeans(self) -> Int[np.ndarray, " cell"]:
         return conservation.cluster_kmeans(self.embedding, clusters=len(np.unique(self.labels)))
 
-    @cached_property
+    @computed_once
     def clusterings(self) -> list[Int[np.ndarray, " cell"]]:
         return conservation.cluster_leiden(self.weights)
 
-    @cached_property
+    @computed_once
     def leiden(self) -> Int[np.ndarray, " cell"]:
         """The clustering with the highest NMI: scIB tunes the resolution on the labels."""
         return max(self.clusterings, key=lambda clusters: normalized_mutual_info_score(self.labels, clusters))

@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from types import FrameType
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
+Owner = TypeVar("Owner")
+Value = TypeVar("Value")
 METRIC_SECONDS = 1800.0  # a metric that takes longer has failed; the slowest takes minutes at the paper's size
 
 
@@ -49,6 +51,39 @@ def attempt(
     except Exception as error:  # noqa: BLE001  (one metric must not take the others with it)
         score = failed(f"{type(error).__name__}: {error}")
     return replace(score, seconds=time.perf_counter() - start)
+
+
+@dataclass(frozen=True)
+class _Raised:
+    """In the place of a value that could not be computed."""
+
+    error: Exception
+
+
+class computed_once(Generic[Owner, Value]):
+    """A property that is computed at its first use, and raises again, at once, what it raised then.
+
+    `functools.cached_property` would compute a part that failed or ran out of time anew for each metric that needs it.
+    """
+
+    def __init__(self, function: Callable[[Owner], Value]) -> None:
+        self.function = function
+        self.name = function.__name__
+        self.__doc__ = function.__doc__
+
+    def __get__(self, instance: Owner, owner: type | None = None) -> Value:
+        done: dict[str, Any] = vars(instance)
+        if self.name not in done:
+            try:
+                done[self.name] = self.function(instance)
+            except Exception as error:  # noqa: BLE001  (raised below, and whenever it is asked for again)
+                done[self.name] = _Raised(error)
+        if isinstance(found := done[self.name], _Raised):
+            raise found.error
+        return found
+
+    def __set__(self, instance: Owner, value: Value) -> None:
+        raise AttributeError(f"{self.name} is computed and cannot be set")
 
 
 def combine(scores: Mapping[str, Score], function: Callable[..., float]) -> Score:

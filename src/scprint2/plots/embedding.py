@@ -22,6 +22,7 @@ CAPTION = (
 )
 PARTS = {"bio": ("#4477aa", "o"), "batch": ("#ccbb44", "s"), "total": ("#222222", "D")}
 MOST_POINTS = 5000
+LEAST_POINTS = 5
 MOST_COLORS = 20  # more cannot be told apart; the smaller groups are drawn in gray and counted in the legend
 
 
@@ -30,9 +31,14 @@ def draw_map(
 ) -> tuple[Int[np.ndarray, " drawn"], Float[np.ndarray, "drawn 2"]]:
     """Rows of at most `MOST_POINTS` cells, drawn without replacement, and their places in a t-SNE.
 
+    Cells whose embedding is not finite are left out; none is drawn where fewer than `LEAST_POINTS` are left.
+
     t-SNE, since it needs no just-in-time compiler, whose start costs each notebook ten seconds.
     """
-    rows = np.sort(np.random.default_rng(seed).permutation(len(embedding))[:MOST_POINTS])
+    order = np.random.default_rng(seed).permutation(len(embedding))
+    rows = np.sort(order[np.isfinite(embedding[order]).all(axis=1)][:MOST_POINTS])
+    if len(rows) < LEAST_POINTS:
+        return rows[:0], np.empty((0, 2), dtype=np.float32)
     perplexity = min(30.0, (len(rows) - 1) / 3)
     tsne = TSNE(init="pca", perplexity=perplexity, random_state=seed, max_iter=500)
     return rows, tsne.fit_transform(np.asarray(embedding, dtype=np.float32)[rows])

@@ -10,7 +10,7 @@ import pandas as pd
 from scprint2.pages import Link
 from scprint2.site.rows import row_page_place
 from scprint2.tasks.layout import DONOR_PART
-from scprint2.tasks.scores import read_scores
+from scprint2.tasks.scores import read_all_scores
 
 PLACE = ["variant", "seed", "task", "dataset", "metric"]
 FIGURES: Mapping[str, tuple[str, str]] = {  # name -> heading, what the picture shows
@@ -41,7 +41,7 @@ class StudyScores:
 
     def read(self) -> pd.DataFrame:
         """Read the score rows of all folders."""
-        return pd.concat([read_scores(path) for folder in self.folders for path in sorted(folder.glob("*/*.tsv"))])
+        return read_all_scores(path for folder in self.folders for path in sorted(folder.glob("*/*.tsv")))
 
 
 def lay_out_study(scores: pd.DataFrame, long: pd.DataFrame, *, metrics: Iterable[str]) -> pd.DataFrame:

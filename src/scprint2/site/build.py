@@ -246,9 +246,10 @@ def _costs(sources: Sources, site: Path) -> str:
         "Memory is the most that a job held, with its children. Cells of a training are those of its steps, repeats counted."
     )
     page.text(f"Energy: {'; '.join(sorted(set(costs['energy_source'])))}.", style="soft")
-    lines = lay_out_costs(sum_costs(costs)).drop(columns="section")
-    names = dict(zip(costs["name"], costs["variant"], strict=True))
-    lines["row"] = [Link(name, row_page_place(names[name])) for name in lines["row"]]
+    sums = sum_costs(costs)
+    lines = lay_out_costs(sums).drop(columns="section")
+    links = zip(sums["name"], sums["variant"], strict=True)
+    lines["row"] = [Link(name, row_page_place(variant)) for name, variant in links]
     page.table(lines, name="costs by row")
     return page.render()
 

@@ -37,7 +37,7 @@ def _summarize(table: Table1, column: str) -> dict[str, object]:
     scores = {row: _mean(table, row, column) for row in table.rows}
     known = {row: score for row, score in scores.items() if not math.isnan(score)}
     trained = {row.variant: score for row, score in known.items() if not _is_control(row)}
-    simple = {row.variant: score for row, score in known.items() if row.section == BASELINE}
+    simple = {row.variant: score for row, score in known.items() if row.section == BASELINE and not row.control}
     best = max(simple, key=lambda name: simple[name], default=None)
     winner = max(trained, key=lambda name: trained[name], default=None)
     ahead = [name for name, score in trained.items() if best is not None and score > simple[best]]

@@ -71,12 +71,15 @@ def _score(
 ) -> list[dict[str, object]]:
     """Accuracy of single and of smoothed calls among some cells."""
     logits = {SINGLE: evidence.logits[cells]}
+    lines = []
     if evidence.embedding is not None and len(cells) > 1:
-        logits[SMOOTHED] = smoothing.refine(evidence.logits[cells], CellGraph(evidence.embedding[cells]))
+        try:
+            logits[SMOOTHED] = smoothing.refine(evidence.logits[cells], CellGraph(evidence.embedding[cells]))
+        except (ValueError, RuntimeError) as error:  # values that are not finite; smoothing that does not converge
+            lines.append(_failed_line(SMOOTHED, f"{type(error).__name__}: {error}"))
     above = {leaf: ontology.ancestors(leaf) for leaf in evidence.leaves}
     known = truth[cells][is_known(truth[cells])]
     majority = 100 * np.unique(known, return_counts=True)[1].max() / len(known) if len(known) else None
-    lines = []
     for calls, values in logits.items():
         terms = call_best(values, evidence.leaves).terms
         score = score_annotation(truth[cells], terms, ancestors=above)["accuracy"]
@@ -90,5 +93,9 @@ def _score(
 
 
 def _fail(name: str, length: int, reason: str) -> dict[str, object]:
-    line = {"label": name, "genes": length, "group": ALL, "calls": SINGLE, "cells": 0}
-    return {**line, "majority": None, **dict.fromkeys(CONTROLS), "accuracy": None, "status": "failed", "reason": reason}
+    return {"label": name, "genes": length, "group": ALL, **_failed_line(SINGLE, reason)}
+
+
+def _failed_line(calls: str, reason: str) -> dict[str, object]:
+    line = {"calls": calls, "cells": 0, "majority": None, **dict.fromkeys(CONTROLS), "accuracy": None}
+    return {**line, "status": "failed", "reason": reason}

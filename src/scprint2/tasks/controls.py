@@ -8,7 +8,7 @@ import pandas as pd
 
 from scprint2.files import atomic_path
 from scprint2.plots.controls import Band, join_bands, make_band
-from scprint2.tasks.scores import read_scores
+from scprint2.tasks.scores import read_all_scores
 
 COLUMNS = ["control", "variant", "seed", "task", "dataset", "metric", "value"]
 Bands = Mapping[tuple[str, str, str], Band]  # task, dataset, metric
@@ -22,8 +22,8 @@ def gather_controls(paths: Iterable[str | Path], controls: Mapping[str, str]) ->
     controls
         Row to its kind.
     """
-    parts = [read_scores(Path(path)) for path in paths]
-    scores = pd.concat(parts) if parts else pd.DataFrame(columns=pd.Index([*COLUMNS, "status"]))
+    files = list(paths)
+    scores = read_all_scores(files) if files else pd.DataFrame(columns=pd.Index([*COLUMNS, "status"]))
     scores = scores.assign(control=[controls[variant] for variant in scores["variant"]])
     return scores.loc[scores["status"] == "ok", COLUMNS].reset_index(drop=True)
 

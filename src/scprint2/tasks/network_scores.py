@@ -9,7 +9,7 @@ from anndata import AnnData
 from scprint2.plots.controls import Band
 from scprint2.tasks.controls import Bands
 from scprint2.tasks.layout import read_truths
-from scprint2.tasks.scores import read_scores
+from scprint2.tasks.scores import read_all_scores
 
 
 def collect_network_scores(files: Iterable[Path], *, truths: Mapping[str, list[str]]) -> pd.DataFrame:
@@ -19,8 +19,8 @@ def collect_network_scores(files: Iterable[Path], *, truths: Mapping[str, list[s
     one failed. `truths` are the known networks of each dataset, in order.
     """
     lines = []
-    for file in files:
-        table = read_scores(file)
+    scores = read_all_scores(files)
+    for _, table in scores.groupby(["variant", "seed", "dataset"], sort=False):
         told, values = table.iloc[0], dict(zip(table["metric"], table["value"], strict=True))
         for number, truth in enumerate(truths[told["dataset"]]):
             lines.append(

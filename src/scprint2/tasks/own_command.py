@@ -1,10 +1,10 @@
-"""`scprint2 embed | annotate | denoise | grn`, a trained model on one's own h5ad.
+"""`scprint2 embed | annotate | denoise | grn | finetune`, a trained model on one's own h5ad.
 
 Heavy imports happen inside, so that help appears at once.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 from urllib.parse import quote
 
 import typer
@@ -128,15 +128,84 @@ def grn(
         _write(network, out / f"{quote(group, safe=' ,+()')}.h5ad")  # two groups never share a file
 
 
+def finetune(
+    model: Model,
+    cells: Annotated[
+        Path, typer.Option(help="h5ad with raw counts and labels; genes by Ensembl id or symbol.", dir_okay=False)
+    ],
+    out: Annotated[Path, typer.Option(help="Folder of the fine-tuned model, put in place when it is done.")],
+    *,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="CLASS=COLUMN: where obs has labels of a class of the model, as ontology ids or names; may be repeated. "
+            "cell_type=cell_type by default."
+        ),
+    ] = None,
+    domain_key: Annotated[
+        str | None, typer.Option(help="obs column of batches, datasets or organisms to make alike (eq. 21).")
+    ] = None,
+    weights: Annotated[
+        Literal["xpressor", "all"],
+        typer.Option(help="What learns: xpressor, the layers of the XPressor alone, or all weights."),
+    ] = "xpressor",
+    epochs: Annotated[int, typer.Option(help="Passes over the cells.", min=1)] = 4,
+    learning_rate: Annotated[float, typer.Option(help="The same in every step.")] = 1e-4,
+    domain_weight: Annotated[float, typer.Option(help="Of the discrepancy between domains.", min=0)] = 0.1,
+    validation_share: Annotated[
+        float, typer.Option(help="Share of the cells to choose the best epoch by; nothing is learnt from them.")
+    ] = 0.1,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    organism: Organism = None,
+    max_genes: Genes = None,
+    batch_size: BatchSize = 64,
+    device: Device = "auto",
+) -> None:
+    """Fine-tune a model on the labelled cells of an h5ad; the new folder is a model as any other."""
+    labels = dict(_split_label(text) for text in label or ["cell_type=cell_type"])
+    adata = _read(cells)
+    from scprint2 import finetune as tuning
+    from scprint2.config.finetuning import FinetuneSettings
+
+    settings = FinetuneSettings(
+        weights=weights, epochs=epochs, learning_rate=learning_rate, batch_size=batch_size, domain_weight=domain_weight,
+        max_genes=max_genes, validation_share=validation_share, seed=seed,
+    )  # fmt: skip
+    tuned = tuning.finetune(
+        model, adata, labels=labels, out=out, domain_key=domain_key, organism=organism, settings=settings, device=device
+    )
+    before = tuned.record["finetuned"]["accuracy_before"]
+    for name, found in tuned.record["validation_accuracy"].items():
+        typer.echo(
+            f"{name}: accuracy {before[name]['accuracy']:.1%} before, {found['accuracy']:.1%} after "
+            f"({found['cells']} cells held out)"
+        )
+    typer.echo(out)
+
+
+def _split_label(text: str) -> tuple[str, str]:
+    name, equals, column = text.partition("=")
+    if not (name and equals and column):
+        raise typer.BadParameter(f"--label is {text!r}; write CLASS=COLUMN, such as cell_type=celltype")
+    return name, column
+
+
 def _open(model: Path, cells: Path, *, device: str) -> tuple["PretrainedModel", "AnnData"]:
     """Load the model; check the file before reading it."""
+    from scprint2.tasks.predict import load_pretrained
+
+    adata = _read(cells)
+    return load_pretrained(model, device=device), adata
+
+
+def _read(cells: Path) -> "AnnData":
+    """Check a file, then read it."""
     import anndata
 
     from scprint2.data.validate import check_file
-    from scprint2.tasks.predict import load_pretrained
 
     check_file(cells)
-    return load_pretrained(model, device=device), anndata.read_h5ad(cells)
+    return anndata.read_h5ad(cells)
 
 
 def _write(adata: "AnnData", out: Path) -> None:

@@ -78,11 +78,18 @@ def read_jobs(jobs: str) -> list[PredictionJob]:
 
 @dataclass(frozen=True)
 class Method:
-    """What makes predictions: the first argument of its tasks' functions, and these functions by task."""
+    """What makes predictions: the first argument of its tasks' functions, and these functions by task.
+
+    Attributes
+    ----------
+    failures
+        What a task may raise that makes its prediction a failed one. A baseline's libraries raise whatever they like.
+    """
 
     name: str
     source: PretrainedModel | TrainingCells
     tasks: Mapping[str, Callable[..., AnnData]]
+    failures: tuple[type[Exception], ...] = (ValueError,)
 
     @property
     def device(self) -> torch.device:
@@ -112,7 +119,7 @@ def load_method(*, model: Path | None, baseline: str | None, corpus: Path | None
         raise ValueError(
             f"a baseline needs a corpus manifest and one of the names {known}; found {baseline!r}, {corpus}"
         )
-    return Method(baseline, training_cells(corpus), tasks)
+    return Method(baseline, training_cells(corpus), tasks, failures=(Exception,))
 
 
 def load_pretrained(model: Path, *, device: str) -> PretrainedModel:
@@ -139,7 +146,7 @@ def predict(
     `seen` lists test cells (`dataset`, `cell`) that the method was trained on; they are marked in `obs["seen"]`, and their number
     is `seen_cells` of what the prediction is about.
 
-    What a method cannot do (a `ValueError`) is written as a prediction without content whose `failed` says why, so that its
+    What a method cannot do (its `failures`) is written as a prediction without content whose `failed` says why, so that its
     scores become failed rows and the other predictions are made.
 
     Raises
@@ -174,9 +181,9 @@ def _predict_one(
             if job.truths:
                 known = {name: read_edges(Path(path)) for name, path in job.truths.items()}
                 prediction.uns["truth"] = lay_out_truths(known, genes=prediction.var_names)
-        except ValueError as error:
+        except method.failures as error:
             prediction = AnnData(obs=pd.DataFrame(index=pd.Index([], dtype=str)))
-            about["failed"] = str(error)
+            about["failed"] = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
             LOG.warning("%s on %s failed: %s", job.task, job.dataset, error)
     cost = meter.cost(cells=count_cells(prediction))
     if seen:

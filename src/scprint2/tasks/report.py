@@ -167,21 +167,23 @@ def usable(scored: Iterable[Scored]) -> Iterator[Scored]:
 def cell_correlations(prediction: AnnData) -> pd.DataFrame:
     """Spearman correlation with the full counts of each cell's noisy and denoised profile, over its non-zero entries.
 
-    NaN where a profile is constant, so that it has no order.
+    NaN where a profile is constant, so that it has no order, or holds a value that is not finite.
     """
     full = dense_counts(prediction)
-    columns = {
-        layer: spearman_per_cell(dense_counts(prediction, layer), full, where=full > 0)
-        for layer in ("noisy", "denoised")
-    }
+    columns = {}
+    for layer in ("noisy", "denoised"):
+        values = dense_counts(prediction, layer)
+        finite = np.isfinite(values).all(axis=1, keepdims=True)
+        columns[layer] = spearman_per_cell(np.where(finite, values, 0), full, where=full > 0)
     return pd.DataFrame(columns, index=prediction.obs_names)
 
 
 def scored_entries(prediction: AnnData) -> dict[str, Num[np.ndarray, " entry"]]:
-    """Full, noisy and denoised values of the entries that are non-zero in the full counts."""
-    full = dense_counts(prediction)
-    layers = {layer: dense_counts(prediction, layer)[full > 0] for layer in ("noisy", "denoised")}
-    return {"full": full[full > 0], **layers}
+    """Full, noisy and denoised values of the entries that are non-zero in the full counts, where all three are finite."""
+    layers = {"full": dense_counts(prediction)}
+    layers |= {layer: dense_counts(prediction, layer) for layer in ("noisy", "denoised")}
+    shown = (layers["full"] > 0) & np.logical_and.reduce([np.isfinite(values) for values in layers.values()])
+    return {name: values[shown] for name, values in layers.items()}
 
 
 def embedding_groups(prediction: AnnData) -> dict[str, Shaped[np.ndarray, " cell"]]:
@@ -203,9 +205,10 @@ class Calls:
 
 
 def annotation_calls(prediction: AnnData) -> Calls:
-    """Return the calls that are scored: neither the truth nor the call is unknown."""
+    """Return the calls that are scored and have a confidence: neither the truth nor the call is unknown."""
     obs = pd.DataFrame(prediction.obs)
-    obs = obs.loc[(obs[TERM].astype(str) != UNKNOWN) & (obs[f"predicted_{TERM}"].astype(str) != UNKNOWN)]
+    known = (obs[TERM].astype(str) != UNKNOWN) & (obs[f"predicted_{TERM}"].astype(str) != UNKNOWN)
+    obs = obs.loc[known & np.isfinite(obs["confidence"].to_numpy(dtype=float))]
     truth, called = obs[TERM].to_numpy(dtype=str), obs[f"predicted_{TERM}"].to_numpy(dtype=str)
     above = read_ancestors(prediction)
     return Calls(
@@ -252,14 +255,14 @@ def precision_recall_curves(
 ) -> tuple[dict[tuple[str, str], Curve], dict[str, float]]:
     """(recall, precision) of each (group, method) against known edges, and the prevalence in each group.
 
-    A group without known edges is left out.
+    A group without known edges is left out, and so is a network that cannot be ranked; its failed scores say why.
     """
     curves, prevalence = {}, {}
     for group, method, network in read_networks(prediction):
-        edges, name = edges_among(network, truth), ontology.label(group)
-        if len(edges) == 0:
+        edges, name, scores = edges_among(network, truth), ontology.label(group), dense(network.varp["GRN"])
+        if len(edges) == 0 or not np.isfinite(scores).all():
             continue
-        ranking = rank_edges(dense(network.varp["GRN"]), edges)
+        ranking = rank_edges(scores, edges)
         hits = np.cumsum(ranking.positives)
         curves[name, method.replace("_", " ")] = (hits / hits[-1], hits / ranking.reached)
         prevalence[name] = ranking.prevalence
@@ -269,14 +272,16 @@ def precision_recall_curves(
 def strongest_edges(prediction: AnnData, *, most: int) -> tuple[str, pd.DataFrame, float]:
     """Return the first network's name, its strongest edges, and how many known ones as many random edges would hold.
 
-    Edges are those that are scored against the first known network: from a gene that is a source in it to another gene.
+    Edges are those that are scored against the first known network that has any among its genes: from a gene that is a source in
+    it to another gene. Edges without a finite score are left out.
     """
     group, method, network = next(read_networks(prediction))
-    edges = edges_among(network, next(iter(read_truths(prediction).values())))
+    known_networks = [edges_among(network, truth) for truth in read_truths(prediction).values()]
+    edges = next((edges for edges in known_networks if len(edges)), known_networks[0])
     sources = np.unique(edges[:, 0])
     scores = np.array(network.varp["GRN"])[sources].astype(float)
-    scores[np.arange(len(sources)), sources] = -np.inf
-    order = np.argsort(-scores, axis=None, kind="stable")[:most]
+    scores[np.arange(len(sources)), sources] = np.nan
+    order = np.argsort(-scores, axis=None, kind="stable")[: min(most, int(np.isfinite(scores).sum()))]
     row, column = np.unravel_index(order, scores.shape)
     known = set(map(tuple, edges.tolist()))
     names = np.asarray(network.var["symbol"] if "symbol" in network.var else network.var_names, dtype=str)
@@ -285,5 +290,5 @@ def strongest_edges(prediction: AnnData, *, most: int) -> tuple[str, pd.DataFram
         [(names[source], names[target]) for source, target in pairs], columns=pd.Index(["regulator", "target"])
     )
     table = table.assign(score=scores[row, column], known=[pair in known for pair in pairs])
-    expected = len(table) * len(edges) / (scores.size - len(sources))
+    expected = len(table) * len(edges) / max(1, scores.size - len(sources))
     return f"{ontology.label(group)}, {method.replace('_', ' ')}", table, expected

@@ -31,7 +31,7 @@ from scprint2.tasks.layout import (
 from scprint2.tasks.predictions import about, read_prediction
 from scprint2.tasks.score_annotation import score_answers
 from scprint2.tasks.selection import dense, dense_counts
-from scprint2.versions import describe_versions, installed_versions, own_version
+from scprint2.versions import describe_versions, installed_versions, own_version, refuse_mixed_versions
 
 TASK_SECONDS = 4 * METRIC_SECONDS  # for all metrics of one prediction, with what no single metric's limit covers
 # What a prediction that could not be made, or be read by its metrics, fails: the metrics of Table 1.
@@ -215,3 +215,16 @@ def write_scores(path: Path, rows: Iterable[ScoreRow]) -> None:
 def read_scores(path: Path) -> pd.DataFrame:
     """Read score rows back; the value of a failed metric is NaN."""
     return pd.read_csv(path, sep="\t", keep_default_na=False, na_values={"value": [""]})
+
+
+def read_all_scores(paths: Iterable[str | Path]) -> pd.DataFrame:
+    """Read the rows of several score files.
+
+    Raises
+    ------
+    ValueError
+        If they were made with different versions (`refuse_mixed_versions`).
+    """
+    scores = pd.concat([read_scores(Path(path)) for path in paths], ignore_index=True)
+    refuse_mixed_versions(scores)
+    return scores
