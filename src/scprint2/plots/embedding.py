@@ -22,7 +22,7 @@ CAPTION = (
 )
 PARTS = {"bio": ("#4477aa", "o"), "batch": ("#ccbb44", "s"), "total": ("#222222", "D")}
 MOST_POINTS = 5000
-LEAST_POINTS = 5
+LEAST_POINTS = 3
 MOST_COLORS = 20  # more cannot be told apart; the smaller groups are drawn in gray and counted in the legend
 
 
