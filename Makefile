@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup table1 table1-quick dry data-report report workflow-report test lint format docs lock recover export clean
+.PHONY: help setup table1 table1-quick dry data-report report workflow-report ro-crate test lint format docs lock recover export clean
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -11,6 +11,8 @@ PROFILE ?= profiles/local
 CONFIG ?=
 TARGETS ?= all
 TEST_ARGS ?=
+# The crate alone, without the pages that fairscape-cli would derive from it.
+CRATE := name=scPRINT-2-benchmark license=https://spdx.org/licenses/BSD-3-Clause no-link-inverses no-evidence-graph no-linkml no-datasheet
 
 # Jobs find the environment on PATH. One thread per process unless a rule says more: two jobs share two cores.
 export PATH := $(abspath $(VENV))/bin:$(PATH)
@@ -56,6 +58,9 @@ report: $(INSTALLED)  ## Write everything as a website: reports/SCALE/site, whic
 workflow-report: $(INSTALLED)  ## Write reports/workflow.html, Snakemake's own report: rules, run times, results
 	$(SNAKEMAKE) $(TARGETS) --report reports/workflow.html $(SETTINGS)
 
+ro-crate: $(INSTALLED)  ## Write ro-crate-metadata.json, an RO-Crate: what made every file of the last run
+	$(SNAKEMAKE) $(TARGETS) --reporter fairscape $(addprefix --report-fairscape-,$(CRATE)) $(SETTINGS)
+
 test: $(INSTALLED)  ## Run the tests (TEST_ARGS="-k zinb" for some)
 	python -m pytest $(TEST_ARGS)
 
@@ -85,7 +90,7 @@ recover: $(INSTALLED)  ## After a kill: cancel this user's jobs on the cluster, 
 	$(SNAKEMAKE) $(TARGETS) --rerun-incomplete $(SETTINGS)
 
 export:  ## Pack results with what Snakemake knows about them: export.tar.gz (a copy without that trains again)
-	tar -czf export.tar.gz $(wildcard results reports work resources .snakemake/metadata)
+	tar -czf export.tar.gz $(wildcard results reports work resources ro-crate-metadata.json .snakemake/metadata)
 
 clean:  ## Remove results, reports and training state (not .venv, not resources)
 	rm -rf work .snakemake results/* reports/*

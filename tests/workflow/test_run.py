@@ -1,6 +1,7 @@
 """The tiny scale from end to end on this machine, undisturbed and killed on the way."""
 
 import itertools
+import json
 import os
 import signal
 import subprocess
@@ -60,6 +61,23 @@ def test_claims_are_judged_from_the_run_and_none_is_a_verdict_on_the_paper(finis
     control = claims[(claims["claim"] == "negative_control") & (claims["measure"] == "denoise")]
     assert pd.to_numeric(control["ours"]).notna().all()
     assert (finished / "results/claims.html").read_text().count("<article") == claims["claim"].nunique()
+
+
+def test_a_crate_says_what_made_every_file(finished):
+    options = ("no-link-inverses", "no-evidence-graph", "no-linkml", "no-datasheet")
+    finished.run(
+        TARGET, "--reporter", "fairscape", *(f"--report-fairscape-{name}" for name in options), "--config", *SETTINGS
+    )
+    graph = json.loads((finished / "ro-crate-metadata.json").read_text())["@graph"]
+    entities = {entity["@id"]: entity for entity in graph}
+    files = {entity["contentUrl"]: entity for entity in graph if "contentUrl" in entity}
+    (table,) = files["results/tiny/table1.csv"]["generatedBy"]
+    scores = {entities[one["@id"]]["contentUrl"] for one in entities[table["@id"]]["usedDataset"]}
+    assert "results/tiny/scores/base/seed_0/annotate/sim_lung.tsv" in scores
+    (training,) = files["results/tiny/models/base/seed_0"]["generatedBy"]
+    assert entities[training["@id"]]["command"].startswith("scprint2 pretrain")
+    mentioned = {one["@id"] for entity in graph for key in ("generated", "usedDataset") for one in entity.get(key, ())}
+    assert mentioned <= set(entities)
 
 
 def test_figures_are_drawn_from_the_run_and_again_byte_for_byte(finished):
