@@ -173,13 +173,33 @@ def test_one_bad_dataset_among_many_is_reported_with_its_reason_and_the_others_a
 
 
 def test_more_failures_than_a_public_collection_has_are_refused_and_what_is_done_stays_done(place, source):
-    datasets = write_raw(source.folder, ["good", "bad"])
-    truncated(source.folder / "bad.h5ad")
-    with pytest.raises(ValueError, match=r"1 of 2 datasets failed, at most 5% may:\n  bad: .*truncated"):
+    datasets = write_raw(source.folder, ["good", "bad", "worse"])
+    for name in ("bad", "worse"):
+        truncated(source.folder / f"{name}.h5ad")
+    with pytest.raises(ValueError, match=r"2 of 3 datasets failed, at most 1 may:\n  bad: .*truncated") as error:
         process_chunk(datasets, source, RECIPE, place)
-    write_raw(source.folder, ["bad"])
+    assert "`exclude: [bad, worse]` in the rule of a corpus" in str(error.value)
+    write_raw(source.folder, ["bad", "worse"])
     assert {entry["status"] for entry in process_chunk(datasets, source, RECIPE, place).values()} == {"done"}
-    assert source.asked == ["good", "bad", "bad"]
+    assert source.asked == ["good", "bad", "worse", "bad", "worse"]
+
+
+@pytest.mark.parametrize(("datasets", "allowed"), [(1, 1), (16, 1), (39, 1), (40, 2), (150, 7)])
+def test_one_dataset_of_a_small_chunk_may_fail_and_a_twentieth_of_a_large_one(monkeypatch, place, datasets, allowed):
+    def process(dataset, *_):
+        if int(dataset.name) < broken:
+            raise ValueError("broken")
+        return {}
+
+    monkeypatch.setattr("scprint2.data.chunks.process_dataset", process)
+    rows = [Dataset(str(number), HUMAN) for number in range(datasets)]
+    broken = allowed
+    report = process_chunk(rows, Counted(place.raw), RECIPE, place)
+    assert sum(entry["status"] == "failed" for entry in report.values()) == allowed
+    broken = allowed + 1
+    if broken <= datasets:
+        with pytest.raises(ValueError, match=f"{broken} of {datasets} datasets failed, at most {allowed} may"):
+            process_chunk(rows, Counted(place.raw), RECIPE, place)
 
 
 def test_a_full_disk_ends_the_job_and_leaves_nothing_behind(place, source, monkeypatch):

@@ -29,7 +29,8 @@ from scprint2.files import read_json, write_json
 
 LOG = logging.getLogger(__name__)
 DATA_REVISION = 1  # raised when the same input gives another shard
-FAILED_SHARE = 0.05  # of a chunk's datasets; a public collection has a few broken files, more are a mistake of ours
+FAILED_SHARE = 0.05  # of a chunk or a corpus; a public collection has a few broken files, more are a mistake of ours
+FAILED_LEAST = 1  # of however few: one broken file among 16 must not stop a corpus
 
 
 @dataclass(frozen=True)
@@ -99,17 +100,30 @@ def process_chunk(
     Raises
     ------
     ValueError
-        If more than `FAILED_SHARE` of the datasets failed, with the reason of each. The others are done and stay done.
+        If too many of the datasets failed (`check_failures`). The others are done and stay done.
     """
     report = {dataset.name: _try_dataset(dataset, source, recipe, place) for dataset in datasets}
+    check_failures(report)
+    return report
+
+
+def check_failures(report: Mapping[str, Mapping[str, Any]]) -> None:
+    """Refuse the datasets of a chunk, or of a corpus, if too many failed.
+
+    Raises
+    ------
+    ValueError
+        If more than `FAILED_SHARE` of them failed, and more than `FAILED_LEAST`; with the reason of each.
+    """
     failed = {name: entry["reason"] for name, entry in report.items() if entry["status"] == "failed"}
-    if len(failed) > FAILED_SHARE * len(report):
+    allowed = max(FAILED_LEAST, int(FAILED_SHARE * len(report)))
+    if len(failed) > allowed:
         reasons = "\n".join(f"  {name}: {reason}" for name, reason in failed.items())
         raise ValueError(
-            f"{len(failed)} of {len(report)} datasets failed, at most {FAILED_SHARE:.0%} may:\n{reasons}\n"
-            "Correct them, or take them out of the corpus; datasets that are done will not be done again."
+            f"{len(failed)} of {len(report)} datasets failed, at most {allowed} may:\n{reasons}\n"
+            f"Correct them, or take them out of the corpora that hold them: `exclude: [{', '.join(failed)}]` in the rule of a corpus "
+            "(`corpora` of the scale), or its list. Datasets that are done will not be done again."
         )
-    return report
 
 
 def _try_dataset(dataset: Dataset, source: RawSource, recipe: Recipe, place: ChunkPlace) -> dict[str, Any]:
