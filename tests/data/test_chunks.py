@@ -14,6 +14,7 @@ import pytest
 from scprint2.data.chunk_plan import chunk_of, count_chunks, plan_chunks
 from scprint2.data.chunks import ChunkPlace, Recipe, process_chunk, process_dataset
 from scprint2.data.corpora import resolve_corpora
+from scprint2.data.genes import GeneTable
 from scprint2.data.label_names import LabelNames
 from scprint2.data.manifests import Listed, write_manifest
 from scprint2.data.raw_sources import Downloads, Folder, Simulator, link_file
@@ -113,31 +114,54 @@ def test_what_is_done_is_not_done_again(place, source):
     assert {name: (place.processed / name / "shard").stat().st_ino for name in ("one", "two")} == before
 
 
-@pytest.mark.parametrize(
-    "change", ["settings", "share", "registry", "tissue", "labels", "ontologies", "raw file", "shard"]
-)
+def table_with(column):
+    """The gene table with another entry of one column."""
+    frame = gene_table().frame
+    frame.loc[5, column] = "other"
+    return GeneTable(HUMAN, frame)
+
+
+CHANGED_RECIPES = {
+    "settings": {"settings": SETTINGS.model_copy(update={"deviations": 4.0})},
+    "share": {"validation_share": 0.2},
+    "labels": {"labels": {"one": LabelNames({("sex", "?"): "unknown"}, {})}},
+    "gene_id": {"tables": {HUMAN: table_with("gene_id")}},
+    "symbol": {"tables": {HUMAN: table_with("symbol")}},
+    "aliases": {"tables": {HUMAN: table_with("aliases")}},
+}
+CHANGED_DATASETS = {"registry": {"batch_key": "donor_id"}, "tissue": {"tissue": "blood"}}
+
+
+@pytest.mark.parametrize("change", [*CHANGED_RECIPES, *CHANGED_DATASETS, "raw file", "shard"])
 def test_what_a_shard_depends_on_makes_it_again(place, source, change):
     (dataset,) = write_raw(source.folder, ["one"])
     process_dataset(dataset, source, RECIPE, place)
-    recipe = RECIPE
-    if change == "settings":
-        recipe = replace(RECIPE, settings=SETTINGS.model_copy(update={"deviations": 4.0}))
-    if change == "share":
-        recipe = replace(RECIPE, validation_share=0.2)
-    if change == "registry":
-        dataset = replace(dataset, batch_key="donor_id")
-    if change == "tissue":
-        dataset = replace(dataset, tissue="blood")
-    if change == "labels":
-        recipe = replace(RECIPE, labels={"one": LabelNames({("sex", "?"): "unknown"}, {})})
-    if change == "ontologies":
-        recipe = replace(RECIPE, ontologies={"CL": "my/cl.obo"})
+    recipe = replace(RECIPE, **CHANGED_RECIPES.get(change, {}))
+    dataset = replace(dataset, **CHANGED_DATASETS.get(change, {}))
     if change == "raw file":
         write_raw(source.folder, ["one"], cells=70)
     if change == "shard":
         (place.processed / "one/shard/header.json").unlink()
     process_dataset(dataset, source, recipe, place)
     assert source.asked == ["one", "one"]
+
+
+def test_ontologies_make_a_shard_again_by_their_content_and_not_by_their_place(place, source, tmp_path, monkeypatch):
+    (dataset,) = write_raw(source.folder, ["one"])
+    files = [tmp_path / name for name in ("cl.obo", "moved.obo")]
+    for file in files:
+        file.write_text("[Term]\nid: CL:0000624\nname: one\n")
+
+    def times_made(recipe):
+        process_dataset(dataset, source, replace(recipe), place)
+        return len(source.asked)
+
+    pinned, moved = (replace(RECIPE, ontologies={"CL": str(file)}) for file in files)
+    assert [times_made(recipe) for recipe in (RECIPE, pinned, moved, pinned)] == [1, 2, 2, 2]
+    files[0].write_text("[Term]\nid: CL:0000624\nname: two\n")
+    assert [times_made(pinned), times_made(pinned)] == [3, 3]
+    monkeypatch.setattr("scprint2.data.chunks.guide_version", lambda: "another")
+    assert times_made(pinned) == 4
 
 
 def test_a_shard_is_used_after_its_raw_file_was_deleted_and_licence_and_roles_do_not_matter(place, source):

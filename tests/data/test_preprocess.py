@@ -54,6 +54,21 @@ def test_neighbors_are_rows_of_the_kept_cells(tmp_path):
     np.testing.assert_allclose(distance, found.obsm["neighbor_distance"], rtol=1e-3, atol=1e-3)
 
 
+def test_secondary_cells_leave_a_training_dataset_and_stay_in_a_test_set(tmp_path):
+    raw = raw_cells()
+    raw.obs["is_primary_data"] = np.arange(120) >= 30
+    path = write(raw, tmp_path)
+    cells = {
+        name: set(preprocess(DATASET, path, gene_table(), settings=SETTINGS, secondary=name).obs_names)
+        for name in ("drop", "keep")
+    }
+    secondary = set(raw.obs_names[:30])
+    assert not cells["drop"] & secondary
+    assert len(cells["keep"] & secondary) > 25
+    raw.obs["is_primary_data"] = False
+    assert preprocess(DATASET, write(raw, tmp_path), gene_table(), settings=SETTINGS, secondary="keep").n_obs > 100
+
+
 def test_clusters_separate_the_cell_types_and_name_the_groups(tmp_path):
     found = run(tmp_path, raw_cells(200))
     kinds = found.obs.groupby("cluster", observed=True)["cell_type_ontology_term_id"].nunique()
