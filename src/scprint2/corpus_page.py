@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from scprint2.data.clusters import NORMALIZED_TOTAL, nearest_neighbors
 from scprint2.data.corpus import Corpus
 from scprint2.data.gene_embeddings import gene_embedding
-from scprint2.data.leakage import ALIKE, COLUMNS, LEAKS
+from scprint2.data.leakage import ALIKE, COLUMNS, LEAKS, STUDY
 from scprint2.data.ontology import UNKNOWN_TERM, label
 from scprint2.data.shard import Shard
 from scprint2.files import read_json
@@ -206,7 +206,7 @@ def _list_leaks(page: Page, corpus: Corpus) -> None:
     page.text(
         f"Compared by dataset, by donor and by the counts of every cell that has at least {corpus.leakage['compared_genes']} "
         f"genes: {leaks} leaks. A donor's name that two studies use ({ALIKE.replace('_', ' ')}) is no leak, but may be the same "
-        "person."
+        f"person. Another dataset of a test set's study ({STUDY}) is none either, but may hold its cells counted again."
     )
     page.table(overlaps.rename(columns=lambda name: name.replace("_", " ")))
 
