@@ -111,11 +111,13 @@ def draw_cells(corpus: Corpus, *, vectors: Path | None, seed: int) -> DrawnCells
     of_shard = np.array([corpus.organisms.index(shard.organism) for shard in corpus.shards])
     chosen = []
     for number in range(len(corpus.organisms)):
-        cells = np.concatenate(
-            [np.arange(*corpus.starts[shard : shard + 2]) for shard in np.flatnonzero(of_shard == number)]
-        )
-        wanted = max(LEAST_CELLS, round(DRAWN_CELLS * len(cells) / len(corpus)))
-        chosen.append(np.sort(rng.choice(cells, min(wanted, len(cells)), replace=False)))
+        shards = np.flatnonzero(of_shard == number)
+        ends = np.cumsum(np.diff(corpus.starts)[shards])
+        total = int(ends[-1])
+        wanted = max(LEAST_CELLS, round(DRAWN_CELLS * total / len(corpus)))
+        place = np.sort(rng.choice(total, min(wanted, total), replace=False))  # among the organism's cells
+        within = np.searchsorted(ends, place, side="right")
+        chosen.append(place - ends[within] + corpus.starts[shards + 1][within])
     cells = np.concatenate(chosen)
     organism = of_shard[corpus.locate(cells)[0]]
     rows = corpus.read(cells)
