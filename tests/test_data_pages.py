@@ -12,6 +12,7 @@ import pytest
 
 from scprint2 import corpus_page
 from scprint2.corpus_page import count_labels, draw_cells, write_corpus_page
+from scprint2.data.corpus import Corpus
 from scprint2.data.gene_embeddings import gene_embedding
 from scprint2.data.leakage import COLUMNS, Ledger
 from scprint2.data.preprocess import processed
@@ -120,6 +121,22 @@ def test_drawn_cells_lie_at_the_weighted_mean_of_their_genes_vectors(corpus, mon
     possible = np.concatenate(possible)
     for position in drawn.position[drawn.organism == "Mus musculus"][:5]:
         assert np.abs(possible - position).max(axis=1).min() < 1e-6
+
+
+def test_drawn_cells_are_those_of_a_plain_draw_among_all_cells_of_each_organism(corpus, monkeypatch):
+    monkeypatch.setattr(corpus_page, "DRAWN_CELLS", 300)
+    shards = [corpus.shards[number] for number in (0, 2, 1, 3)]  # organisms take turns
+    mixed = replace(corpus, shards=tuple(shards))
+    asked, read = [], Corpus.read
+    monkeypatch.setattr(Corpus, "read", lambda self, cells: asked.append(cells) or read(self, cells))
+    draw_cells(mixed, vectors=None, seed=3)
+    rng, plain = np.random.default_rng(3), []
+    for organism in mixed.organisms:
+        of_it = [shard.organism == organism for shard in shards]
+        cells = np.flatnonzero(np.repeat(of_it, [len(shard) for shard in shards]))
+        wanted = max(corpus_page.LEAST_CELLS, round(300 * len(cells) / len(mixed)))
+        plain.append(np.sort(rng.choice(cells, min(wanted, len(cells)), replace=False)))
+    assert np.array_equal(asked[0], np.concatenate(plain))
 
 
 def write_page(corpus, folder: Path) -> str:

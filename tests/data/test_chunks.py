@@ -14,6 +14,7 @@ import pytest
 from scprint2.data.chunk_plan import chunk_of, count_chunks, plan_chunks
 from scprint2.data.chunks import ChunkPlace, Recipe, process_chunk, process_dataset
 from scprint2.data.corpora import resolve_corpora
+from scprint2.data.genes import GeneTable
 from scprint2.data.label_names import LabelNames
 from scprint2.data.manifests import Listed, write_manifest
 from scprint2.data.raw_sources import Downloads, Folder, Simulator, link_file
@@ -113,31 +114,54 @@ def test_what_is_done_is_not_done_again(place, source):
     assert {name: (place.processed / name / "shard").stat().st_ino for name in ("one", "two")} == before
 
 
-@pytest.mark.parametrize(
-    "change", ["settings", "share", "registry", "tissue", "labels", "ontologies", "raw file", "shard"]
-)
+def table_with(column):
+    """The gene table with another entry of one column."""
+    frame = gene_table().frame
+    frame.loc[5, column] = "other"
+    return GeneTable(HUMAN, frame)
+
+
+CHANGED_RECIPES = {
+    "settings": {"settings": SETTINGS.model_copy(update={"deviations": 4.0})},
+    "share": {"validation_share": 0.2},
+    "labels": {"labels": {"one": LabelNames({("sex", "?"): "unknown"}, {})}},
+    "gene_id": {"tables": {HUMAN: table_with("gene_id")}},
+    "symbol": {"tables": {HUMAN: table_with("symbol")}},
+    "aliases": {"tables": {HUMAN: table_with("aliases")}},
+}
+CHANGED_DATASETS = {"registry": {"batch_key": "donor_id"}, "tissue": {"tissue": "blood"}}
+
+
+@pytest.mark.parametrize("change", [*CHANGED_RECIPES, *CHANGED_DATASETS, "raw file", "shard"])
 def test_what_a_shard_depends_on_makes_it_again(place, source, change):
     (dataset,) = write_raw(source.folder, ["one"])
     process_dataset(dataset, source, RECIPE, place)
-    recipe = RECIPE
-    if change == "settings":
-        recipe = replace(RECIPE, settings=SETTINGS.model_copy(update={"deviations": 4.0}))
-    if change == "share":
-        recipe = replace(RECIPE, validation_share=0.2)
-    if change == "registry":
-        dataset = replace(dataset, batch_key="donor_id")
-    if change == "tissue":
-        dataset = replace(dataset, tissue="blood")
-    if change == "labels":
-        recipe = replace(RECIPE, labels={"one": LabelNames({("sex", "?"): "unknown"}, {})})
-    if change == "ontologies":
-        recipe = replace(RECIPE, ontologies={"CL": "my/cl.obo"})
+    recipe = replace(RECIPE, **CHANGED_RECIPES.get(change, {}))
+    dataset = replace(dataset, **CHANGED_DATASETS.get(change, {}))
     if change == "raw file":
         write_raw(source.folder, ["one"], cells=70)
     if change == "shard":
         (place.processed / "one/shard/header.json").unlink()
     process_dataset(dataset, source, recipe, place)
     assert source.asked == ["one", "one"]
+
+
+def test_ontologies_make_a_shard_again_by_their_content_and_not_by_their_place(place, source, tmp_path, monkeypatch):
+    (dataset,) = write_raw(source.folder, ["one"])
+    files = [tmp_path / name for name in ("cl.obo", "moved.obo")]
+    for file in files:
+        file.write_text("[Term]\nid: CL:0000624\nname: one\n")
+
+    def times_made(recipe):
+        process_dataset(dataset, source, replace(recipe), place)
+        return len(source.asked)
+
+    pinned, moved = (replace(RECIPE, ontologies={"CL": str(file)}) for file in files)
+    assert [times_made(recipe) for recipe in (RECIPE, pinned, moved, pinned)] == [1, 2, 2, 2]
+    files[0].write_text("[Term]\nid: CL:0000624\nname: two\n")
+    assert [times_made(pinned), times_made(pinned)] == [3, 3]
+    monkeypatch.setattr("scprint2.data.chunks.guide_version", lambda: "another")
+    assert times_made(pinned) == 4
 
 
 def test_a_shard_is_used_after_its_raw_file_was_deleted_and_licence_and_roles_do_not_matter(place, source):
@@ -173,13 +197,33 @@ def test_one_bad_dataset_among_many_is_reported_with_its_reason_and_the_others_a
 
 
 def test_more_failures_than_a_public_collection_has_are_refused_and_what_is_done_stays_done(place, source):
-    datasets = write_raw(source.folder, ["good", "bad"])
-    truncated(source.folder / "bad.h5ad")
-    with pytest.raises(ValueError, match=r"1 of 2 datasets failed, at most 5% may:\n  bad: .*truncated"):
+    datasets = write_raw(source.folder, ["good", "bad", "worse"])
+    for name in ("bad", "worse"):
+        truncated(source.folder / f"{name}.h5ad")
+    with pytest.raises(ValueError, match=r"2 of 3 datasets failed, at most 1 may:\n  bad: .*truncated") as error:
         process_chunk(datasets, source, RECIPE, place)
-    write_raw(source.folder, ["bad"])
+    assert "`exclude: [bad, worse]` in the rule of a corpus" in str(error.value)
+    write_raw(source.folder, ["bad", "worse"])
     assert {entry["status"] for entry in process_chunk(datasets, source, RECIPE, place).values()} == {"done"}
-    assert source.asked == ["good", "bad", "bad"]
+    assert source.asked == ["good", "bad", "worse", "bad", "worse"]
+
+
+@pytest.mark.parametrize(("datasets", "allowed"), [(1, 1), (16, 1), (39, 1), (40, 2), (150, 7)])
+def test_one_dataset_of_a_small_chunk_may_fail_and_a_twentieth_of_a_large_one(monkeypatch, place, datasets, allowed):
+    def process(dataset, *_):
+        if int(dataset.name) < broken:
+            raise ValueError("broken")
+        return {}
+
+    monkeypatch.setattr("scprint2.data.chunks.process_dataset", process)
+    rows = [Dataset(str(number), HUMAN) for number in range(datasets)]
+    broken = allowed
+    report = process_chunk(rows, Counted(place.raw), RECIPE, place)
+    assert sum(entry["status"] == "failed" for entry in report.values()) == allowed
+    broken = allowed + 1
+    if broken <= datasets:
+        with pytest.raises(ValueError, match=f"{broken} of {datasets} datasets failed, at most {allowed} may"):
+            process_chunk(rows, Counted(place.raw), RECIPE, place)
 
 
 def test_a_full_disk_ends_the_job_and_leaves_nothing_behind(place, source, monkeypatch):

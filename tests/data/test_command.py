@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from typer.testing import CliRunner
 from scprint2.data.checksums import read_checksums
 from scprint2.data.command import app
 from scprint2.data.inventory import Inventory, Total, show_bytes
-from scprint2.data.manifests import read_manifest
+from scprint2.data.manifests import read_manifest, write_manifest
 from scprint2.data.sources import SOURCES
 from tests.data.sources.test_cellxgene import serve, term, version
 from tests.data.sources.test_figshare import public_file
@@ -86,6 +87,19 @@ def test_a_plan_of_a_scale_holds_its_tests_truths_corpora_and_organisms_and_says
     assert set(plan["incomplete"]) == {"curated", "human_200", "cxg_full", "cxg_tahoe", "all"}
     alone = json.loads(run("plan", "--corpus", "tahoe", "--json").output)
     assert (len(alone["files"]), alone["incomplete"]) == (14, {})
+
+
+def test_a_plan_counts_listed_datasets_that_have_no_primary_cell(project):
+    manifest = project / "config/manifests/cellxgene.tsv"
+    rows = [replace(row, primary="none") for row in read_manifest(manifest).datasets]
+    known = json.loads(run("plan", "--corpus", "cxg_full", "--json").output)
+    write_manifest(manifest, rows, comment="all")
+    plan = json.loads(run("plan", "--corpus", "cxg_tahoe", "--json").output)
+    assert len(plan["files"]) == 14, "those of Tahoe alone"
+    assert plan["without_primary_cells"] == {"cxg_tahoe": len(known["files"])}
+    printed = run("plan", "--corpus", "cxg_tahoe").output
+    assert f"corpus cxg_tahoe: {len(known['files'])} listed datasets without a primary cell are left out" in printed
+    assert known["without_primary_cells"] == {}
 
 
 def test_fetched_files_are_where_the_workflow_looks_and_their_checksums_are_recorded(project):

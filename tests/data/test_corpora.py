@@ -59,13 +59,43 @@ def test_a_dataset_more_in_the_listing_changes_the_sample_by_at_most_one():
         ({"cell_types": 0}, False),
         ({"cell_types": None}, True),
         ({"label_key": ""}, False),
-        ({"primary": "none"}, False),
-        ({"primary": "some"}, True),
-        ({"primary": ""}, True),
     ],
 )
-def test_annotated_means_cell_types_and_cells_published_there_first(change, kept):
+def test_annotated_means_cell_types(change, kept):
     assert bool(select([listed("a", **change)], ANNOTATED)) == kept
+
+
+@pytest.mark.parametrize("rule", [ANNOTATED, Rule(manifests=("cxg",)), Rule(within="other", most=1)])
+@pytest.mark.parametrize(("primary", "kept"), [("all", True), ("some", True), ("", True), ("none", False)])
+def test_no_rule_takes_a_dataset_without_a_primary_cell(rule, primary, kept):
+    assert bool(select([listed("a", primary=primary)], rule)) == kept
+
+
+def test_datasets_without_a_primary_cell_are_counted_for_each_corpus_that_would_hold_them(folder):
+    rows = [listed("a"), listed("b", primary="none"), listed("c", primary="none", label_key="", organism=MOUSE)]
+    write_manifest(folder / "cxg.tsv", rows, comment="all")
+    entries = {
+        "full": {"manifests": ["cxg", "tahoe"]},
+        "annotated": {"manifests": ["cxg"], "annotated": True},
+        "mice": {"manifests": ["cxg"], "organisms": [MOUSE]},
+        "part": {"within": "full", "most": 1},
+        "less": {"manifests": ["cxg"], "exclude": ["b"]},
+        "tahoe": {"manifests": ["tahoe"]},
+    }
+    found = resolve(folder, entries)
+    assert found.corpora["full"] == ["a", "t"]
+    assert found.secondary == {"full": 2, "annotated": 1, "mice": 1, "less": 1}
+
+
+def test_a_dataset_is_taken_out_of_a_corpus_by_name_before_a_sample_is_drawn(folder):
+    entries = {
+        "most": {"manifests": ["cxg"], "most": 2},
+        "less": {"manifests": ["cxg"], "most": 2, "exclude": ["b"]},
+        "inner": {"within": "most", "exclude": ["a", "c"]},
+    }
+    found = resolve(folder, entries)
+    assert found.corpora["less"] == ["a", "c"]
+    assert set(found.corpora["inner"]) == set(found.corpora["most"]) & {"b"}
 
 
 def test_organisms_are_kept_by_id():
@@ -142,6 +172,7 @@ def test_a_test_set_has_the_study_that_it_was_listed_with_so_that_its_donors_are
         ({"a": {"manifests": ["cxg"], "within": "b"}}, "one of manifests and within"),
         ({"a": {"most": 3}}, "one of manifests and within"),
         ({"a": {"manifests": ["cxg"], "most": 0}}, "most is 0"),
+        ({"a": {"manifests": ["cxg"], "exclude": ["b", "typo"]}}, r"corpus 'a' excludes \['typo'\], which no manifest"),
         ({"a": {"within": "b"}}, r"\['a'\] lie within corpora that are not rules"),
         ({"a": {"within": "b"}, "b": {"within": "a"}}, "or within each other"),
         ({"a": {"manifests": ["none"]}}, "no manifest .*none.tsv"),

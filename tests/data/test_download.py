@@ -42,11 +42,18 @@ class Handler(http.server.BaseHTTPRequestHandler):
         failing = sum(path == self.path for path, _ in self.server.requests) <= int(times or 0)
         if kind in ALWAYS:
             return self.answer(*ALWAYS[kind], kind="text/html" if kind == "page" else "application/octet-stream")
-        if kind in ("busy", "asks") and failing:
-            return self.answer(429, b"slow down", headers={"Retry-After": "1"} if kind == "asks" else {})
+        if kind in ("busy", "asks", "down") and failing:
+            status, headers = 520 if kind == "down" else 429, {"Retry-After": "1"} if kind == "asks" else {}
+            return self.answer(status, b"slow down", headers=headers)
+        if kind == "token" and self.headers.get("Authorization") != "Bearer new":
+            return self.answer(401, b"expired")
+        if kind == "partial":
+            return self.answer(206, DATA)
         if kind == "slow":
             time.sleep(0.3)
         start = int((self.headers.get("Range") or "bytes=0-")[6:-1])
+        if kind == "elsewhere" and start:
+            return self.answer(206, DATA[start // 2 :], start=start // 2)
         if kind == "norange" or self.headers.get("If-Range", self.server.tag) != self.server.tag:
             start = 0
         if start >= len(DATA):
@@ -124,8 +131,9 @@ def test_a_part_file_that_is_too_long_is_begun_anew(server, tmp_path):
     assert (tmp_path / "a.h5ad").read_bytes() == DATA
 
 
-def test_a_busy_server_is_asked_again(server, tmp_path):
-    get(server, tmp_path / "a.h5ad", "busy3")
+@pytest.mark.parametrize("kind", ["busy3", "down3"])
+def test_a_busy_server_is_asked_again(server, tmp_path, kind):
+    get(server, tmp_path / "a.h5ad", kind)
     assert len(server.requests) == 4
     assert (tmp_path / "a.h5ad").read_bytes() == DATA
 
@@ -161,6 +169,7 @@ def test_a_missing_file_is_not_asked_for_again_and_the_next_url_is_tried(server,
         ("wrong", f"has sha256 [0-9a-f]{{64}}, expected {SHA}"),
         ("cut9", "Connection broken"),
         ("busy9", "status 429"),
+        ("down9", "status 520"),
     ],
 )
 def test_what_a_url_gives_instead_is_reported_and_nothing_is_left_in_place(server, tmp_path, kind, message):
@@ -290,6 +299,18 @@ def test_a_part_of_another_version_of_the_file_is_not_gone_on_with(server, tmp_p
     assert [wanted for _, wanted in server.requests] == ["bytes=1200-"]
 
 
+def test_another_part_of_the_file_than_was_asked_for_is_not_taken_for_the_file(server, tmp_path):
+    server.tag = '"version-1"'
+    part = tmp_path / f".a.h5ad.{hashlib.sha256(f'{server.url}/elsewhere '.encode()).hexdigest()[:12]}.part"
+    part.write_bytes(DATA[:1200])
+    part.with_name(part.name + ".json").write_text('{"validator": "\\"version-1\\""}')
+    get(server, tmp_path / "a.h5ad", "elsewhere", expected=UNKNOWN)
+    assert (tmp_path / "a.h5ad").read_bytes() == DATA
+    assert [wanted for _, wanted in server.requests] == ["bytes=1200-", None]
+    with pytest.raises(ValueError, match="the server sent 'bytes 0-.*', asked for was all from byte 0"):
+        get(server, tmp_path / "b.h5ad", "partial", expected=UNKNOWN)
+
+
 def test_the_checksum_of_a_first_download_is_recorded_and_enforced_from_then_on(server, tmp_path):
     table = tmp_path / "checksums.tsv"
     url = f"{server.url}/good"
@@ -373,3 +394,26 @@ def test_tokens_go_to_google_and_nowhere_else(monkeypatch):
     }
     assert access_headers("https://storage.googleapis.com.evil.org/b/o") == {}
     assert access_headers("https://figshare.com/a") == {}
+
+
+def test_a_token_in_a_file_may_be_renewed_during_a_download(server, tmp_path, monkeypatch):
+    monkeypatch.setattr("scprint2.data.transfer.GOOGLE", server.url.removeprefix("http://"))
+    monkeypatch.setenv("GOOGLE_ACCESS_TOKEN", "old")
+    with pytest.raises(
+        ValueError, match="status 401: in this bucket the requester pays; set .* or GOOGLE_ACCESS_TOKEN_FILE"
+    ):
+        get(server, tmp_path / "a.h5ad", "token")
+    assert len(server.requests) == 1, "a token of the environment stays what it is"
+    token = tmp_path / "token"
+    monkeypatch.setenv("GOOGLE_ACCESS_TOKEN_FILE", str(token))
+    with pytest.raises(ValueError, match="GOOGLE_ACCESS_TOKEN_FILE is '.*token': No such file"):
+        get(server, tmp_path / "a.h5ad", "token")
+    token.write_text("old\n")
+    with pytest.raises(
+        ValueError, match=r"status 401: the token of GOOGLE_ACCESS_TOKEN_FILE is not valid.*tried 4 times"
+    ):
+        get(server, tmp_path / "a.h5ad", "token")
+    monkeypatch.setattr(Patience, "wait", lambda *_, **__: token.write_text("new\n"))
+    get(server, tmp_path / "a.h5ad", "token")
+    assert (tmp_path / "a.h5ad").read_bytes() == DATA
+    assert len(server.requests) == 1 + 4 + 2

@@ -106,6 +106,25 @@ def test_cells_that_repeat_another_are_found_as_by_plain_search_in_one_file_or_i
     assert not list(tmp_path.iterdir())
 
 
+def label_names(shard):
+    """The terms of each cell."""
+    terms = [(*shard.terms[name], "unknown") for name in shard.header["classes"]]  # code -1 is the last
+    return [[known[code] for known, code in zip(terms, row, strict=True)] for row in shard.label.tolist()]
+
+
+def test_terms_of_a_filtered_shard_are_those_of_its_cells(tmp_path):
+    adata = cells_of("a", cells=200, seed=3)
+    adata.obs["sex_ontology_term_id"] = np.where(np.arange(200) < 50, "unknown", "PATO:0000383")
+    shard = write(tmp_path, adata)
+    filter_shard(shard, np.asarray(shard.source) < 50, tmp_path / "less")
+    less = Shard.open(tmp_path / "less")
+    assert (less.terms["sex"], len(less.terms["cell_type"]) > 0) == ([], True)
+    for column, name in enumerate(less.header["classes"]):
+        used = set(np.asarray(less.label)[:, column].tolist()) - {-1}
+        assert used == set(range(len(less.terms[name]))), name
+        assert used >= set(np.asarray(less.stratum_label)[:, column].tolist()) - {-1}, name
+
+
 def test_a_filtered_shard_holds_the_other_cells_unchanged(tmp_path):
     shard = write(tmp_path, cells_of("a", cells=400, seed=3))
     keep = np.random.default_rng(0).random(400) < 0.6
@@ -115,8 +134,11 @@ def test_a_filtered_shard_holds_the_other_cells_unchanged(tmp_path):
     less.verify()
     assert (less.counts() != shard.counts()[keep]).nnz == 0
     assert np.array_equal(hash_rows(less.indptr, less.gene, less.counts().data), less.hash)
-    for name in ("label", "nnz", "source", "hash"):
+    for name in ("nnz", "source", "hash"):
         assert np.array_equal(getattr(less, name), getattr(shard, name)[keep]), name
+    assert label_names(less) == [names for names, stays in zip(label_names(shard), keep, strict=True) if stays]
+    assert less.terms[less.header["classes"][0]] == shard.terms[less.header["classes"][0]][1:]
+    assert less.label.dtype == shard.label.dtype
     assert less.header["training_cells"] == int(keep[: shard.header["training_cells"]].sum())
     old = np.flatnonzero(keep)
     for row in range(len(less)):

@@ -128,7 +128,9 @@ def test_a_donor_is_a_leak_inside_one_study_and_a_name_elsewhere(case):
     case.add(cells("test", seed=5, donors=["donor_2"] + ["donor_9"] * 59))
     study, other = Source(collection="study"), Source(collection="another")
     ledger = case.ledger(test=study, set_a=study, set_b=other)
-    assert kinds(ledger) == [("test", "donor", "set_a", 1), ("test", "donor_name", "set_b", 1)]
+    assert kinds(ledger) == [
+        ("test", "donor", "set_a", 1), ("test", "donor_name", "set_b", 1), ("test", "study", "set_a", 0),
+    ]  # fmt: skip
     assert ledger.seen.to_numpy().tolist() == [["test", "test_0"]]
     with pytest.raises(ValueError, match=r"donor: 1 of its 60 cells, by 'set_a' \(donor_2\)"):
         ledger.enforce("refuse", corpus="small")
@@ -139,7 +141,20 @@ def test_words_for_no_known_donor_name_nobody(case):
     case.shards.append(case.shard(cells("set_c", seed=2, donors=["unknown", "pooled"] * 30)))
     case.add(cells("test", seed=5, donors=["unknown", "pooled", "na"] * 20))
     study = Source(collection="study")
-    assert kinds(case.ledger(test=study, set_c=study)) == [("test", "none", "", 0)]
+    assert kinds(case.ledger(test=study, set_c=study)) == [("test", "study", "set_c", 0)]
+
+
+def test_another_dataset_of_the_study_is_listed_and_neither_refused_nor_marked_as_seen(case):
+    """As a recount of the test set's reads: other counts, no donor."""
+    case.shards = [case.shard(cells("recount", seed=3, donors="unknown"))]
+    case.add(cells("test", seed=5))
+    case.add(cells("mice", organism=MOUSE))
+    study = Source(collection="study")
+    ledger = case.ledger(test=study, recount=study, mice=study)
+    assert kinds(ledger) == [("mice", "none", "", 0), ("test", "study", "recount", 0)]
+    assert ledger.rows[["corpus_cells", "examples"]].to_numpy().tolist()[1] == [60, "study"]
+    assert ledger.seen.empty
+    assert len(ledger.enforce("refuse", corpus="small")["overlaps"]) == 2
 
 
 def test_another_organism_shares_neither_cells_nor_donors(case):

@@ -1,7 +1,10 @@
 import hashlib
 import json
+import runpy
+import sys
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import anndata
 import numpy as np
@@ -15,6 +18,7 @@ from scprint2.data.quality_record import write_quality_record
 from scprint2.data.registry import Dataset, read_organisms, read_registry
 from scprint2.data.vocabulary import CLASSES
 from tests.data.raw import B_CELL, CD4, HUMAN, MOUSE, SETTINGS, gene_table, raw_cells, real_data, write
+from tests.helpers import ROOT
 
 DATASET = Dataset("set_a", HUMAN, batch_key="donor_id", label_key="cell_type_ontology_term_id")
 
@@ -52,6 +56,36 @@ def test_neighbors_are_rows_of_the_kept_cells(tmp_path):
     points = found.obsm["X_pca"]
     distance = np.linalg.norm(points[:, None] - points[found.obsm["neighbor"]], axis=2)
     np.testing.assert_allclose(distance, found.obsm["neighbor_distance"], rtol=1e-3, atol=1e-3)
+
+
+def test_secondary_cells_leave_a_training_dataset_and_stay_in_a_test_set(tmp_path):
+    raw = raw_cells()
+    raw.obs["is_primary_data"] = np.arange(120) >= 30
+    path = write(raw, tmp_path)
+    cells = {
+        name: set(preprocess(DATASET, path, gene_table(), settings=SETTINGS, secondary=name).obs_names)
+        for name in ("drop", "keep")
+    }
+    secondary = set(raw.obs_names[:30])
+    assert not cells["drop"] & secondary
+    assert len(cells["keep"] & secondary) > 25
+    raw.obs["is_primary_data"] = False
+    assert preprocess(DATASET, write(raw, tmp_path), gene_table(), settings=SETTINGS, secondary="keep").n_obs > 100
+
+
+def test_the_job_of_a_test_set_keeps_its_secondary_cells(tmp_path, monkeypatch):
+    raw = raw_cells()
+    raw.obs["is_primary_data"] = False
+    write_gene_table(gene_table(), tmp_path / "genes.tsv")
+    snakemake = SimpleNamespace(
+        input=SimpleNamespace(raw=write(raw, tmp_path), genes=tmp_path / "genes.tsv", labels=[]),
+        output=SimpleNamespace(cells=tmp_path / "cells.h5ad"),
+        params=SimpleNamespace(dataset=DATASET.to_content(), settings=SETTINGS.model_dump()),
+        log=[str(tmp_path / "log")],
+    )
+    monkeypatch.setattr("sys.stderr", sys.stderr)  # the job writes to its log; put back afterwards
+    runpy.run_path(str(ROOT / "workflow/scripts/preprocess_dataset.py"), {"snakemake": snakemake})
+    assert anndata.read_h5ad(tmp_path / "cells.h5ad").n_obs > 100
 
 
 def test_clusters_separate_the_cell_types_and_name_the_groups(tmp_path):

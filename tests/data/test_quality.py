@@ -89,6 +89,13 @@ def test_cells_that_are_copies_of_other_datasets_go():
     assert removed["removed_not_primary"] == 10
 
 
+def test_a_test_set_keeps_cells_that_are_copies_of_other_datasets():
+    obs = pd.DataFrame({"is_primary_data": [False] * 100})
+    settings = {"genes": 300, "minimum_genes": 20, "deviations": 5.0}
+    found = quality_filter(measure(counts()), obs, **settings, secondary="keep")
+    assert (found.keep.all(), found.removed["removed_not_primary"]) == (True, 0)
+
+
 def test_cells_without_spread_have_no_outliers():
     assert keep(np.eye(30, dtype=int) + 1, minimum_genes=1)[0].all()
 

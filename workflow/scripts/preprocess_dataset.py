@@ -1,4 +1,4 @@
-"""Check one dataset, map its genes, filter, label, embed and cluster its cells."""
+"""Check one test set, map its genes, filter, label, embed and cluster its cells."""
 
 import sys
 from pathlib import Path
@@ -17,6 +17,6 @@ settings = PreprocessingConfig.model_validate(snakemake.params.settings)
 folder = Path(snakemake.output.cells).parent
 names = read_label_names(snakemake.input.labels) if snakemake.input.labels else NO_LABELS
 raw = snakemake.input.raw
-with processed(dataset, raw, table, settings=settings, scratch=folder, label_names=names) as cells:
+with processed(dataset, raw, table, settings=settings, scratch=folder, label_names=names, secondary="keep") as cells:
     write_quality_record(cells, folder)
     write_cells(cells.to_anndata(), snakemake.output.cells)

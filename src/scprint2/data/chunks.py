@@ -13,23 +13,27 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from scprint2.data.download import sha256_of
 from scprint2.data.genes import GeneTable
 from scprint2.data.label_names import LabelNames
 from scprint2.data.labels import NO_LABELS
+from scprint2.data.ontology_sources import GUIDE, guide_version
 from scprint2.data.preprocess import PreprocessingConfig, processed
 from scprint2.data.quality_record import write_quality_record
 from scprint2.data.raw_sources import RawSource
 from scprint2.data.registry import Dataset
-from scprint2.data.shard import genes_sha256
 from scprint2.data.shard_writer import write_processed_shard
 from scprint2.files import read_json, write_json
 
 LOG = logging.getLogger(__name__)
 DATA_REVISION = 1  # raised when the same input gives another shard
-FAILED_SHARE = 0.05  # of a chunk's datasets; a public collection has a few broken files, more are a mistake of ours
+NAMES = ("gene_id", "symbol", "aliases", "chromosome")  # of a gene: what mapping and quality control read
+FAILED_SHARE = 0.05  # of a chunk or a corpus; a public collection has a few broken files, more are a mistake of ours
+FAILED_LEAST = 1  # of however few: one broken file among 16 must not stop a corpus
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,21 @@ class Recipe:
         """What the labels of a dataset stand for."""
         return self.labels.get(dataset.name, NO_LABELS)
 
+    @cached_property
+    def _genes(self) -> dict[str, str]:
+        """Organism to a hash of the names of its genes, in order: what genes are found by."""
+        names = {organism: table.frame[list(NAMES)] for organism, table in self.tables.items()}
+        return {
+            organism: hashlib.sha256(frame.to_csv(sep="\t", index=False).encode()).hexdigest()
+            for organism, frame in names.items()
+        }
+
+    @cached_property
+    def _ontologies(self) -> dict[str, str]:
+        """What labels are looked up in: content of the user's own files, and version of the package that has the others."""
+        own = {prefix: sha256_of(path) for prefix, path in self.ontologies.items()}
+        return own | {GUIDE: guide_version()}
+
     def key(self, dataset: Dataset, *, origin: Any) -> str:
         """Hash of everything that a dataset's shard depends on; of the raw file its `origin`, as the source has it."""
         names = self.names(dataset)
@@ -84,9 +103,9 @@ class Recipe:
             "file": origin,
             "settings": self.settings.model_dump(),
             "validation_share": self.validation_share,
-            "genes": genes_sha256(self.tables[dataset.organism].frame["gene_id"].tolist()),
+            "genes": self._genes[dataset.organism],
             "labels": [sorted([*label, term] for label, term in names.terms.items()), dict(names.columns)],
-            "ontologies": dict(self.ontologies),
+            "ontologies": self._ontologies,
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
@@ -99,17 +118,30 @@ def process_chunk(
     Raises
     ------
     ValueError
-        If more than `FAILED_SHARE` of the datasets failed, with the reason of each. The others are done and stay done.
+        If too many of the datasets failed (`check_failures`). The others are done and stay done.
     """
     report = {dataset.name: _try_dataset(dataset, source, recipe, place) for dataset in datasets}
+    check_failures(report)
+    return report
+
+
+def check_failures(report: Mapping[str, Mapping[str, Any]]) -> None:
+    """Refuse the datasets of a chunk, or of a corpus, if too many failed.
+
+    Raises
+    ------
+    ValueError
+        If more than `FAILED_SHARE` of them failed, and more than `FAILED_LEAST`; with the reason of each.
+    """
     failed = {name: entry["reason"] for name, entry in report.items() if entry["status"] == "failed"}
-    if len(failed) > FAILED_SHARE * len(report):
+    allowed = max(FAILED_LEAST, int(FAILED_SHARE * len(report)))
+    if len(failed) > allowed:
         reasons = "\n".join(f"  {name}: {reason}" for name, reason in failed.items())
         raise ValueError(
-            f"{len(failed)} of {len(report)} datasets failed, at most {FAILED_SHARE:.0%} may:\n{reasons}\n"
-            "Correct them, or take them out of the corpus; datasets that are done will not be done again."
+            f"{len(failed)} of {len(report)} datasets failed, at most {allowed} may:\n{reasons}\n"
+            f"Correct them, or take them out of the corpora that hold them: `exclude: [{', '.join(failed)}]` in the rule of a "
+            "corpus (`corpora` of the scale), or its list. Datasets that are done will not be done again."
         )
-    return report
 
 
 def _try_dataset(dataset: Dataset, source: RawSource, recipe: Recipe, place: ChunkPlace) -> dict[str, Any]:

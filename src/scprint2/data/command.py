@@ -131,7 +131,8 @@ def plan(
     inventory = _read_downloads(config, scale, registry=registry)
     wanted = inventory.enforce(inventory.choose(names=names or (), corpora=corpus or ()))
     absent = inventory.absent(wanted)
-    missing = inventory.missing(corpus or ([] if names else inventory.corpora.corpora))
+    meant = corpus or ([] if names else list(inventory.corpora.corpora))
+    missing, secondary = inventory.missing(meant), inventory.secondary(meant)
     if as_json:
         rows = [
             {
@@ -150,7 +151,8 @@ def plan(
         ]
         total = Total.of(file.expected.bytes for file in absent)
         counts = {"files": total.files, "bytes": total.bytes, "unsized": total.unsized}
-        typer.echo(json.dumps({"files": rows, "to_fetch": counts, "incomplete": missing}))
+        told = {"files": rows, "to_fetch": counts, "incomplete": missing, "without_primary_cells": secondary}
+        typer.echo(json.dumps(told))
         return
     for file in wanted if files else ():
         size = "?" if file.expected.bytes is None else show_bytes(file.expected.bytes)
@@ -159,6 +161,8 @@ def plan(
         total = Total.of(file.expected.bytes for file in wanted if file.licence == licence)
         typer.echo(f"licence {licence or 'not stated'}: {total}")
     typer.echo(f"to fetch: {Total.of(file.expected.bytes for file in absent)}; {len(wanted) - len(absent)} are there")
+    for name, number in secondary.items():
+        typer.echo(f"corpus {name}: {number} listed datasets without a primary cell are left out")
     for name, text in missing.items():
         typer.echo(f"corpus {name} is incomplete: {text}")
 

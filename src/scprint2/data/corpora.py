@@ -1,4 +1,7 @@
-"""Which datasets make a corpus: lists, words of the registry, or rules over frozen listings. Imports neither torch nor pandas."""
+"""Which datasets make a corpus: lists, words of the registry, or rules over frozen listings. Imports neither torch nor pandas.
+
+A listed dataset whose cells were all published before in another one adds no cell, so no rule takes it.
+"""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -11,6 +14,7 @@ from scprint2.data.manifests import Listed, Manifest, read_manifest, stem
 from scprint2.data.registry import Dataset
 
 MINIMUM_CELL_TYPES = 2  # different labels, `unknown` aside, that make a dataset annotated
+SECONDARY = "none"  # what a listing says of a dataset without a primary cell
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,9 @@ class Rule:
     organisms
         NCBITaxon ids that it keeps; empty keeps all.
     annotated
-        Whether it keeps only datasets with cell types, and with cells that were published there first, as far as the source says.
+        Whether it keeps only datasets with cell types, as far as the source says.
+    exclude
+        Names of listed datasets that it does not take, such as one whose file is broken.
     most
         A seeded sample of so many datasets; None takes all.
     """
@@ -35,6 +41,7 @@ class Rule:
     within: str = ""
     organisms: tuple[str, ...] = ()
     annotated: bool = False
+    exclude: tuple[str, ...] = ()
     most: int | None = None
     seed: int = 0
 
@@ -59,6 +66,7 @@ class Rule:
             within=value.get("within", ""),
             organisms=tuple(value.get("organisms", ())),
             annotated=value.get("annotated", False),
+            exclude=tuple(value.get("exclude", ())),
             most=most,
             seed=value.get("seed", 0),
         )
@@ -76,11 +84,14 @@ class Corpora:
         Corpus to dataset names.
     partial
         Corpus to what is missing of it because a listing is not complete.
+    secondary
+        Corpus to how many listed datasets its rule would take if they had a primary cell.
     """
 
     datasets: dict[str, Dataset]
     corpora: dict[str, list[str]]
     partial: dict[str, str]
+    secondary: dict[str, int]
 
 
 def resolve_corpora(
@@ -109,20 +120,8 @@ def resolve_corpora(
     sources = sorted({source for rule in rules.values() for source in rule.manifests})
     manifests = {source: read_manifest(Path(folder) / f"{source}.tsv") for source in sources}
     listed = _merge(manifests, registry)
-    chosen: dict[str, list[Listed]] = {}
-    while len(chosen) < len(rules):
-        ready = [
-            name for name, rule in rules.items() if name not in chosen and (not rule.within or rule.within in chosen)
-        ]
-        if not ready:
-            missing = sorted(set(rules) - set(chosen))
-            raise ValueError(f"{where}: corpora {missing} lie within corpora that are not rules, or within each other")
-        for name in ready:
-            rule = rules[name]
-            chosen[name] = select(
-                chosen[rule.within] if rule.within else [row for source in rule.manifests for row in listed[source]],
-                rule,
-            )
+    candidates = _find_candidates(rules, listed, where=where)
+    chosen = {name: select(rows, rules[name]) for name, rows in candidates.items()}
     corpora |= {name: [row.name for row in rows] for name, rows in chosen.items()}
     return Corpora(
         datasets={
@@ -131,6 +130,7 @@ def resolve_corpora(
         },
         corpora={name: corpora[name] for name in entries},
         partial={name: text for name in rules if (text := _missing(name, rules, manifests))},
+        secondary={name: len(rows) for name in rules if (rows := _secondary(candidates[name], rules[name]))},
     )
 
 
@@ -139,17 +139,59 @@ def select(listed: Sequence[Listed], rule: Rule) -> list[Listed]:
 
     Source: Methods, "Base model and training" (500 annotated human and mouse datasets; which ones the paper does not say).
     """
-    kept = [row for row in listed if not rule.organisms or row.organism in rule.organisms]
-    if rule.annotated:
-        kept = [row for row in kept if _is_annotated(row)]
+    kept = [row for row in _fitting(listed, rule) if row.primary != SECONDARY]
     if rule.most is not None:
         kept = sorted(kept, key=lambda row: hashlib.sha256(f"{rule.seed}:{row.name}".encode()).digest())[: rule.most]
     return sorted(kept, key=lambda row: row.name)
 
 
+def _find_candidates(
+    rules: Mapping[str, Rule], listed: Mapping[str, list[Listed]], *, where: str
+) -> dict[str, list[Listed]]:
+    """Return what each rule chooses from: the rows of its manifests, or what the corpus around it chose."""
+    names = {row.name for rows in listed.values() for row in rows}
+    for name, rule in rules.items():
+        if unknown := sorted(set(rule.exclude) - names):
+            raise ValueError(
+                f"{where}: corpus {name!r} excludes {unknown}, which no manifest of the scale lists as a training dataset. "
+                "Correct `exclude`; `scprint2 data plan --corpus NAME --files` prints the names."
+            )
+    found: dict[str, list[Listed]] = {}
+    while len(found) < len(rules):
+        ready = [
+            name for name, rule in rules.items() if name not in found and (not rule.within or rule.within in found)
+        ]
+        if not ready:
+            missing = sorted(set(rules) - set(found))
+            raise ValueError(f"{where}: corpora {missing} lie within corpora that are not rules, or within each other")
+        for name in ready:
+            around = rules[name].within
+            found[name] = (
+                select(found[around], rules[around])
+                if around
+                else [row for source in rules[name].manifests for row in listed[source]]
+            )
+    return found
+
+
+def _fitting(listed: Sequence[Listed], rule: Rule) -> list[Listed]:
+    """Return the datasets that a rule asks for, those without a primary cell among them."""
+    return [
+        row
+        for row in listed
+        if (not rule.organisms or row.organism in rule.organisms)
+        and (not rule.annotated or _is_annotated(row))
+        and row.name not in rule.exclude
+    ]
+
+
+def _secondary(listed: Sequence[Listed], rule: Rule) -> list[Listed]:
+    return [row for row in _fitting(listed, rule) if row.primary == SECONDARY]
+
+
 def _is_annotated(row: Listed) -> bool:
     enough = row.cell_types is None or row.cell_types >= MINIMUM_CELL_TYPES
-    return bool(row.label_key) and enough and row.primary != "none"
+    return bool(row.label_key) and enough
 
 
 def _rules(entries: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:

@@ -183,6 +183,10 @@ class Inventory:
         """Say which of these corpora are not complete because a listing is not."""
         return {name: text for name in corpora if (text := self.corpora.partial.get(name))}
 
+    def secondary(self, corpora: Iterable[str]) -> dict[str, int]:
+        """Count the listed datasets that these corpora leave out because all their cells are another dataset's."""
+        return {name: number for name in corpora if (number := self.corpora.secondary.get(name))}
+
     def enforce(self, files: Iterable[SourceFile]) -> list[SourceFile]:
         """Add what the table of checksums knows of each file.
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,7 +22,11 @@ Policy = Literal["refuse", "report"]
 
 COMPARED_GENES = 50  # cells with fewer expressed genes can be equal by chance, so that they prove no leak
 LEAKS = ("dataset", "cell", "donor")  # what a corpus must not share with a test set
-ALIKE, CLEAN = "donor_name", "none"  # a name that may be another person's; nothing shared at all
+ALIKE, STUDY, CLEAN = (
+    "donor_name",
+    "study",
+    "none",
+)  # a name that may be another person's; one study; nothing shared at all
 UNNAMED = {"", "na", "nan", "unknown", "pooled"}  # CELLxGENE's words for "not one known donor"
 COLUMNS = ["test_set", "test_cells", "compared_cells", "kind", "dataset", "shared_cells", "corpus_cells", "examples"]
 EXAMPLES, LISTED = 5, 20  # of one overlap; overlaps in a message
@@ -75,6 +80,11 @@ class EvaluationSet:
     hash: UInt[np.ndarray, " cell"]
     comparable: Bool[np.ndarray, " cell"]
 
+    @cached_property
+    def donors(self) -> frozenset[str]:
+        """The donors that are named."""
+        return frozenset(self.donor.tolist()) - UNNAMED
+
     @classmethod
     def read(cls, path: str | Path, tables: Mapping[str, "GeneTable"]) -> "EvaluationSet":
         """Read a processed h5ad file block by block; without a gene table of its organism no cell can be compared."""
@@ -102,8 +112,10 @@ class Ledger:
     ----------
     rows
         One row per test set, corpus dataset and kind of overlap: `dataset`, `cell` and `donor` are leaks; `donor_name` is a
-        name that occurs in two studies, or in studies that the registry does not tell apart. A test set that shares nothing has
-        one row of the kind `none`. `shared_cells` counts cells of the test set, `corpus_cells` those of the corpus dataset.
+        name that occurs in two studies, or in studies that the registry does not tell apart; `study` is another dataset of the
+        test set's study, which may hold its donors, or its cells counted again, under other names. A test set that shares
+        nothing has one row of the kind `none`. `shared_cells` counts cells of the test set, `corpus_cells` those of the corpus
+        dataset; of a `study` no shared cell is known.
     seen
         The test cells behind the leaks: `dataset` and `cell`.
     """
@@ -237,14 +249,17 @@ def _overlaps(
     theirs, ours = sources.get(test.name, Source()), sources.get(shard.dataset, Source())
     if shard.dataset == test.name or theirs.is_same_dataset(ours):
         yield "dataset", np.ones(len(test.cells), bool), len(shard), ours.file or shard.dataset
-    if hits is not None and len(hits.row) and shard.organism == test.organism:
+    if shard.organism != test.organism:
+        return
+    if ours.is_same_collection(theirs):
+        yield STUDY, np.zeros(len(test.cells), bool), len(shard), ours.collection
+    if hits is not None and len(hits.row):
         mask = test.comparable & np.isin(test.hash, hits.hash)
         if mask.any():
             rows = hits.row[np.isin(hits.hash, test.hash[mask])]
             examples = ", ".join(map(str, np.sort(shard.source[rows])[:EXAMPLES].tolist()))
             yield "cell", mask, len(rows), f"rows {examples} of its file"
-    donors = sorted(set(shard.header["donors"]) & set(test.donor.tolist()) - UNNAMED)
-    if donors and shard.organism == test.organism:
+    if donors := sorted(test.donors.intersection(shard.header["donors"])):
         kind = "donor" if ours.is_same_collection(theirs) else ALIKE
         more = f" and {len(donors) - EXAMPLES} more" if len(donors) > EXAMPLES else ""
         yield kind, np.isin(test.donor, donors), 0, ", ".join(donors[:EXAMPLES]) + more

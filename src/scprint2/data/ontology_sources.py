@@ -1,6 +1,7 @@
 """Where ontologies come from: the package cellxgene-ontology-guide, or OBO files that a user pins."""
 
 import gzip
+import importlib.metadata
 import json
 import os
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from typing import Any
 from cellxgene_ontology_guide.ontology_parser import OntologyParser
 
 PINNED = "SCPRINT2_ONTOLOGIES"  # a variable of the environment: JSON, prefix of an ontology to the path of an OBO file
+GUIDE = "cellxgene-ontology-guide"
 HOLDER = {"ZFS": "ZFA", "AfPO": "HANCESTRO"}  # ontologies that the guide keeps in the file of another
 
 
@@ -97,7 +99,12 @@ def ontology(prefix: str) -> Ontology:
             f"no ontology {prefix!r}; known are {sorted(schema.supported_ontologies)}. Pin an OBO file of it under `ontologies`."
         )
     terms = {term: _guide_term(entry) for term, entry in schema.ontology(holder).items()}
-    return Ontology(f"cellxgene-ontology-guide {schema.supported_ontologies[holder].get('version', '')}", terms)
+    return Ontology(f"{GUIDE} {schema.supported_ontologies[holder].get('version', '')}", terms)
+
+
+def guide_version() -> str:
+    """Version of the package that ontologies come from where none is pinned."""
+    return importlib.metadata.version(GUIDE)
 
 
 def pinned_files() -> dict[str, str]:

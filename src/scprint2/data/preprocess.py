@@ -22,7 +22,7 @@ from scprint2.data.count_store import Counts, all_counts, store_counts
 from scprint2.data.genes import GeneMapping, GeneTable, map_genes
 from scprint2.data.label_names import LabelNames
 from scprint2.data.labels import NO_LABELS, align_labels
-from scprint2.data.quality import Measures, measure_cells, quality_filter
+from scprint2.data.quality import Measures, Secondary, measure_cells, quality_filter
 from scprint2.data.raw_cells import RawCells, RawMatrix
 from scprint2.data.registry import Dataset
 from scprint2.data.streamed_components import streamed_components
@@ -117,9 +117,12 @@ def preprocess(
     *,
     settings: PreprocessingConfig,
     label_names: LabelNames = NO_LABELS,
+    secondary: Secondary = "drop",
 ) -> anndata.AnnData:
     """Process a dataset that fits into memory; see `processed` for what is done, and `ProcessedCells` for what comes back."""
-    with processed(dataset, raw_path, table, settings=settings, scratch=None, label_names=label_names) as cells:
+    with processed(
+        dataset, raw_path, table, settings=settings, scratch=None, label_names=label_names, secondary=secondary
+    ) as cells:
         return cells.to_anndata()
 
 
@@ -132,11 +135,13 @@ def processed(
     settings: PreprocessingConfig,
     scratch: str | Path | None,
     label_names: LabelNames = NO_LABELS,
+    secondary: Secondary = "drop",
 ) -> Iterator[ProcessedCells]:
     """Validate, map to genes, filter, label, embed and cluster the cells of one dataset.
 
     The file is read block by block; counts on the genes of the table lie in a temporary folder inside `scratch` (None: where the
-    system keeps such folders) until the context ends. `label_names` are what the dataset's own labels stand for.
+    system keeps such folders) until the context ends. `label_names` are what the dataset's own labels stand for. `secondary`
+    cells, which were published before in another dataset, leave a training dataset; a test set keeps them (D115).
 
     Raises
     ------
@@ -147,7 +152,13 @@ def processed(
         try:
             with open_cells(raw_path, scratch=folder) as raw:
                 cells = _read_and_filter(
-                    dataset, raw, table, settings=settings, label_names=label_names, folder=Path(folder)
+                    dataset,
+                    raw,
+                    table,
+                    settings=settings,
+                    label_names=label_names,
+                    secondary=secondary,
+                    folder=Path(folder),
                 )
         except ValueError as error:
             message = str(error)
@@ -163,6 +174,7 @@ def _read_and_filter(
     *,
     settings: PreprocessingConfig,
     label_names: LabelNames,
+    secondary: Secondary,
     folder: Path,
 ) -> ProcessedCells:
     chosen = select_cells(raw, dataset)
@@ -177,7 +189,12 @@ def _read_and_filter(
     labels = align_labels(obs, dataset=dataset, uns=raw.uns, names=label_names)
     measured = Measures.join(measures)
     quality = quality_filter(
-        measured, obs, genes=len(found), minimum_genes=settings.minimum_genes, deviations=settings.deviations
+        measured,
+        obs,
+        genes=len(found),
+        minimum_genes=settings.minimum_genes,
+        deviations=settings.deviations,
+        secondary=secondary,
     )
     rows = np.flatnonzero(chosen)[quality.keep]
     layers = {name: _layer(raw, name, rows, sums) for name in dataset.layers}

@@ -1,6 +1,7 @@
 """Which cells of a dataset are worth keeping."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,9 @@ TOP_GENES = 20  # the share of a cell's counts in so many genes is the third qua
 GENE_SHARE = 0.02  # in a small gene panel a cell needs this share of the genes, where that is less than `minimum_genes`
 KEPT = "kept"
 REASONS = ("not_primary", "few_genes", "duplicates", "outliers")
+Secondary = Literal[
+    "drop", "keep"
+]  # cells that were first published in another dataset: copies in a corpus, not in a test set
 
 
 @dataclass(frozen=True)
@@ -73,13 +77,19 @@ def measure_cells(counts: sp.csr_matrix, *, mitochondrial: Bool[np.ndarray, " ge
 
 
 def quality_filter(
-    measures: Measures, obs: pd.DataFrame, *, genes: int, minimum_genes: int, deviations: float
+    measures: Measures,
+    obs: pd.DataFrame,
+    *,
+    genes: int,
+    minimum_genes: int,
+    deviations: float,
+    secondary: Secondary = "drop",
 ) -> Quality:
     """Cells to keep, and how many were removed for which reason (each cell counts once, for the first that applies).
 
-    Dropped are copies of cells in other datasets (`is_primary_data`), cells with few genes, exact duplicates, and cells whose
-    depth, genes or share of the top genes is more than `deviations` median absolute deviations from the median. `genes` is the
-    number of genes that were measured.
+    Dropped are copies of cells in other datasets (`is_primary_data`; where `secondary` is "keep" they stay, D115), cells with few
+    genes, exact duplicates, and cells whose depth, genes or share of the top genes is more than `deviations` median absolute
+    deviations from the median. `genes` is the number of genes that were measured.
 
     Source: Methods, "preprocessing"; outliers as in the single-cell best practices.
 
@@ -91,7 +101,7 @@ def quality_filter(
     cells = len(measures.genes)
     threshold = min(minimum_genes, int(np.ceil(GENE_SHARE * genes)))
     not_primary = np.zeros(cells, dtype=bool)
-    if "is_primary_data" in obs:
+    if secondary == "drop" and "is_primary_data" in obs:
         not_primary = ~obs["is_primary_data"].astype(str).eq("True").to_numpy()
     tests = {
         "not_primary": lambda rows: not_primary[rows],

@@ -14,7 +14,7 @@ from scprint2.files import atomic_path
 
 @runtime_checkable
 class RawSource(Protocol):
-    """Something that puts the raw file of a dataset at a path; nothing is done where the right one is there already."""
+    """Something that puts the raw file of a dataset at a path; a download that is there already is left alone."""
 
     def origin(self, dataset: Dataset) -> Any:
         """Say, as JSON has it, what decides on the content of the file."""
@@ -76,7 +76,7 @@ class Simulator:
         return build_world(SimulationSettings(**self.settings))
 
     def get(self, dataset: Dataset, target: Path) -> None:
-        """Simulate the cells, unless they are there."""
+        """Simulate the cells, also where a file is there already: it may be of other settings."""
         from scprint2.simulate import simulate_dataset
 
         adata = simulate_dataset(self.world, dataset.name)

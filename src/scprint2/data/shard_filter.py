@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Int
 
 from scprint2.data.count_store import cell_blocks
 from scprint2.data.shard import LEVELS, TRAINING, Shard
@@ -12,7 +12,10 @@ from scprint2.data.shard_writer import publish_shard
 
 
 def filter_shard(shard: Shard, keep: Bool[np.ndarray, " cell"], folder: str | Path) -> None:
-    """Write a shard of the cells to keep; neighbors that go are dropped, strata without cells too.
+    """Write a shard of the cells to keep; neighbors that go are dropped, strata and terms without cells too.
+
+    `donors` of the header stay as they are: a shard does not know the donor of a cell. So a comparison with a test set may name a
+    donor all of whose cells were duplicates.
 
     Raises
     ------
@@ -25,6 +28,7 @@ def filter_shard(shard: Shard, keep: Bool[np.ndarray, " cell"], folder: str | Pa
     indptr = np.concatenate([[0], np.cumsum(sizes[keep])])
     neighbor, distance = _neighbors(shard, keep)
     stored, used = _stratum_cells(shard, keep)
+    terms, codes = _used_terms(shard, used)
     entry, count = _escapes(shard, keep, indptr)
     arrays = {
         "indptr": [indptr.astype("<i8")],
@@ -34,17 +38,17 @@ def filter_shard(shard: Shard, keep: Bool[np.ndarray, " cell"], folder: str | Pa
         "escape_count": [count],
         "neighbor": [neighbor],
         "distance": [distance],
-        **{name: [getattr(shard, name)[keep]] for name in ("label", "nnz", "hash", "source")},
+        "label": [_recode(shard.label[keep], codes)],
+        **{name: [getattr(shard, name)[keep]] for name in ("nnz", "hash", "source")},
         "measured": [shard.measured],
-        **{name: [getattr(shard, name)[used]] for name in shard.header["arrays"] if name in BY_STRATUM},
+        "stratum_label": [_recode(shard.stratum_label[used], codes)],
+        **{name: [getattr(shard, name)[used]] for name in ("stratum_cluster", "stratum_cell_type_cluster")},
         "stratum_cells": [stored[:, used]],
     }
     header = {name: value for name, value in shard.header.items() if name != "arrays"}
     training = int(stored[TRAINING].sum())
-    publish_shard(Path(folder), header | {"cells": int(keep.sum()), "training_cells": training}, arrays)
-
-
-BY_STRATUM = ("stratum_label", "stratum_cluster", "stratum_cell_type_cluster")
+    changed = {"cells": int(keep.sum()), "training_cells": training, "terms": terms}
+    publish_shard(Path(folder), header | changed, arrays)
 
 
 def _entries(shard: Shard, values: np.ndarray, keep: np.ndarray) -> Iterator[np.ndarray]:
@@ -72,6 +76,23 @@ def _stratum_cells(shard: Shard, keep: np.ndarray) -> tuple[np.ndarray, Bool[np.
     block = np.repeat(np.arange(cells.size), cells.ravel())
     left = np.bincount(block[keep], minlength=cells.size).reshape(2, -1, LEVELS).astype("<u4")
     return left, left.sum(axis=(0, 2)) > 0
+
+
+def _used_terms(shard: Shard, used: np.ndarray) -> tuple[dict[str, list[str]], list[np.ndarray]]:
+    """Terms of the strata that are left, and for each class the new code of each old one; its last is that of -1 (unknown)."""
+    terms, codes = {}, []
+    for column, name in enumerate(shard.header["classes"]):
+        left = np.unique(shard.stratum_label[used, column])
+        left = left[left >= 0]
+        new = np.full(len(shard.terms[name]) + 1, -1, "<i2")
+        new[left] = np.arange(len(left))
+        terms[name] = [shard.terms[name][code] for code in left]
+        codes.append(new)
+    return terms, codes
+
+
+def _recode(label: Int[np.ndarray, "row class"], codes: list[np.ndarray]) -> Int[np.ndarray, "row class"]:
+    return np.stack([new[column] for new, column in zip(codes, label.T, strict=True)], axis=1)
 
 
 def _escapes(shard: Shard, keep: np.ndarray, indptr: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -20,8 +20,9 @@ LONGEST_WAIT_SECONDS = 60.0
 LONGEST_ASKED_WAIT_SECONDS = 600.0  # of what a server asks for (Retry-After)
 TIMEOUT_SECONDS = (10.0, 60.0)  # to connect; between two pieces of data
 CHUNK_BYTES = 1 << 16  # what is lost of a piece that is cut
-RETRIED = frozenset([408, 425, 429, 500, 502, 503, 504])
+RETRIED = frozenset([408, 425, 429, *range(500, 600)])  # statuses of a server that may answer another time
 GOOGLE = "storage.googleapis.com"
+TOKEN, TOKEN_FILE = "GOOGLE_ACCESS_TOKEN", "GOOGLE_ACCESS_TOKEN_FILE"  # variables of the environment
 
 
 @dataclass(frozen=True)
@@ -86,9 +87,12 @@ def transfer(url: str, part: Path, *, patience: Patience, checked: bool) -> None
             drop(part)
             raise requests.ConnectionError("the part file is longer than the file; begun anew")
         _check_answer(url, answer)
-        resumed = answer.status_code == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {have}-")
+        found = answer.headers.get("Content-Range", "")
+        if answer.status_code == 206 and not (have and found.startswith(f"bytes {have}-")):
+            drop(part)
+            raise requests.ConnectionError(f"the server sent {found!r}, asked for was all from byte {have}; begun anew")
         mark.write_text(json.dumps({"validator": _validator(answer.headers)}))
-        with part.open("ab" if resumed else "wb") as file:
+        with part.open("ab" if answer.status_code == 206 else "wb") as file:
             for chunk in answer.iter_content(CHUNK_BYTES):
                 file.write(chunk)
 
@@ -119,20 +123,38 @@ def local_path(url: str) -> Path | None:
 
 
 def access_headers(url: str) -> dict[str, str]:
-    """Return what a bucket needs whose requester pays: the user's project and token, from the environment, to Google alone."""
+    """Return what a bucket needs whose requester pays: the user's project and token, to Google alone.
+
+    A token lasts an hour; that of a file (`GOOGLE_ACCESS_TOKEN_FILE`) is read again at each request, so that it can be renewed.
+
+    Raises
+    ------
+    BadSource
+        If there is no such file.
+    """
     if urlparse(url).netloc != GOOGLE:
         return {}
-    project, token = os.environ.get("GOOGLE_USER_PROJECT"), os.environ.get("GOOGLE_ACCESS_TOKEN")
+    project, token, file = (os.environ.get(name) for name in ("GOOGLE_USER_PROJECT", TOKEN, TOKEN_FILE))
+    if file:
+        try:
+            token = Path(file).read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise BadSource(
+                f"{TOKEN_FILE} is {file!r}: {error.strerror}. Write the token there, or unset it"
+            ) from error
     headers = {"x-goog-user-project": project} if project else {}
     return headers | ({"Authorization": f"Bearer {token}"} if token else {})
 
 
 def _check_answer(url: str, answer: requests.Response) -> None:
+    google = urlparse(url).netloc == GOOGLE
     if answer.status_code in RETRIED:
         raise Busy(answer.status_code, asked_seconds(answer.headers))
-    if answer.status_code in (401, 403) and urlparse(url).netloc == GOOGLE:
+    if answer.status_code == 401 and google and os.environ.get(TOKEN_FILE):
+        raise requests.ConnectionError(f"status 401: the token of {TOKEN_FILE} is not valid, or not any more")
+    if answer.status_code in (401, 403) and google:
         raise BadSource(
-            f"status {answer.status_code}: in this bucket the requester pays; set GOOGLE_USER_PROJECT and GOOGLE_ACCESS_TOKEN"
+            f"status {answer.status_code}: in this bucket the requester pays; set GOOGLE_USER_PROJECT and {TOKEN} or {TOKEN_FILE}"
         )
     if answer.status_code not in (200, 206):
         raise BadSource(f"status {answer.status_code} {answer.reason}")

@@ -6,11 +6,15 @@ from typing import Any
 
 import pandas as pd
 
-from scprint2.data.leakage import ALIKE, CLEAN, LEAKS
+from scprint2.data.leakage import ALIKE, CLEAN, LEAKS, STUDY
 from scprint2.pages import Link, Page
 
 FOLDER = "data"
 NOT_GIVEN = "not given"
+NO_LEAKS = {
+    ALIKE: "the same name in studies that are not known to be one, which may be another person",
+    STUDY: "another dataset of the test set's study, which may hold its cells counted again",
+}
 
 
 def make_data_page(
@@ -102,11 +106,9 @@ def _list_leaks(page: Page, corpus: str, path: Path) -> None:
         return
     page.heading(f"What {corpus} shares with test sets", level=3, anchor=f"leakage-{corpus}")
     page.table(found.rename(columns=lambda name: name.replace("_", " ")), name=f"leakage of {corpus}")
-    if (found["kind"] == ALIKE).any():
-        page.text(
-            f"{ALIKE}: the same name in studies that are not known to be one, which may be another person.",
-            style="soft",
-        )
+    for kind, meaning in NO_LEAKS.items():
+        if (found["kind"] == kind).any():
+            page.text(f"{kind}: {meaning}.", style="soft")
 
 
 def _read(path: Path) -> pd.DataFrame:

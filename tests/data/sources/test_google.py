@@ -96,12 +96,16 @@ def samples(*rows):
     return file.getvalue()
 
 
+def with_endings(files):
+    return [(organism, name if "." in name else f"{name}.h5ad") for organism, name in files]
+
+
 def serve_scbasecount(site, tables, files):
     prefix, feature = "s/2025-02-25/", scbasecount.FEATURE
     metadata = [f"{prefix}metadata/{feature}/{organism}/{SAMPLES}" for organism in tables]
     serve_bucket(
         site,
-        *(stored(f"{prefix}h5ad/{feature}/{organism}/{name}.h5ad", size=7) for organism, name in files),
+        *(stored(f"{prefix}h5ad/{feature}/{organism}/{name}", size=7) for organism, name in with_endings(files)),
         *(stored(name) for name in metadata),
         *(stored(name.replace("sample", "obs")) for name in metadata),
     )
@@ -145,6 +149,16 @@ def test_scbasecount_joins_samples_and_files_and_counts_what_does_not_fit(site):
         "samples without a file": 1,
         "files without a sample": 1,
     }
+
+
+def test_gzipped_files_are_left_out_and_counted(site):
+    human = samples({"srx_accession": "SRX1"}, {"srx_accession": "SRX2"})
+    serve_scbasecount(site, {"Homo_sapiens": human}, [("Homo_sapiens", "SRX1"), ("Homo_sapiens", "SRX2.h5ad.gz")])
+    listing = ask_scbasecount(site)
+    assert [row.name for row in listing.datasets] == ["scbase_srx1"]
+    assert dict(listing.left_out) == {
+        "files that are gzipped as a whole (.h5ad.gz), which nothing unpacks": 1, "samples without a file": 1,
+    }  # fmt: skip
 
 
 def test_files_of_organisms_without_a_table_of_samples_are_counted_by_reason(site):

@@ -6,7 +6,7 @@ and more).
 """
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from scprint2.data.manifests import Listed, stem
@@ -17,6 +17,7 @@ from scprint2.data.sources.web import Web
 FEATURE = "GeneFull_Ex50pAS"  # counts of exons and introns; the one that Arc's tutorials use
 SAMPLES = "sample_metadata.parquet"
 COLUMNS = ("srx_accession", "obs_count", "tissue", "tech_10x", "czi_collection_id")
+PACKED = "files that are gzipped as a whole (.h5ad.gz), which nothing unpacks"
 UNUSED = "is not in the table of organisms"
 FORMER = ("arc-scbasecount", "2025-02-25/")  # the paper's; closed by its owner on 2026-03-31
 CITATION = "Youngblut 2025, doi:10.1101/2025.02.27.640494 (scBaseCount)"
@@ -32,8 +33,11 @@ def list_datasets(*, endpoint: str, organisms: Mapping[str, str], location: str,
     """
     web = web or Web()
     bucket, prefix = split_location(location)
-    datasets, left_out = [], {}
-    files = _files_by_organism(list_objects(web, endpoint, bucket, f"{prefix}h5ad/{FEATURE}/"))
+    datasets: list[Listed] = []
+    left_out: dict[str, int] = {}
+    stored_objects = list(list_objects(web, endpoint, bucket, f"{prefix}h5ad/{FEATURE}/"))
+    left_out[PACKED] = sum(stored.name.endswith(".h5ad.gz") for stored in stored_objects)
+    files = _files_by_organism(stored_objects)
     tables = [
         stored
         for stored in list_objects(web, endpoint, bucket, f"{prefix}metadata/{FEATURE}/")
@@ -62,10 +66,10 @@ def list_datasets(*, endpoint: str, organisms: Mapping[str, str], location: str,
     return Listing(tuple(datasets), {reason: number for reason, number in left_out.items() if number})
 
 
-def _files_by_organism(objects: Iterator[StoredObject]) -> dict[str, dict[str, StoredObject]]:
+def _files_by_organism(objects: Iterable[StoredObject]) -> dict[str, dict[str, StoredObject]]:
     files: dict[str, dict[str, StoredObject]] = {}
     for stored in objects:
-        if stored.name.endswith((".h5ad", ".h5ad.gz")):
+        if stored.name.endswith(".h5ad"):
             files.setdefault(stored.name.split("/")[-2], {})[stem(stored.name)] = stored
     return files
 

@@ -8,7 +8,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
-from scprint2.data.transfer import RETRIED, TIMEOUT_SECONDS, access_headers
+from scprint2.data.transfer import RETRIED, TIMEOUT_SECONDS, BadSource, access_headers
 
 ATTEMPTS = 6
 BACKOFF_SECONDS = 1.0  # doubled at each attempt; a server's Retry-After comes first
@@ -45,6 +45,8 @@ class Web:
             except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError, requests.Timeout) as error:
                 reason = f"{type(error).__name__}: {error}"
                 continue
+            except BadSource as error:
+                raise ValueError(f"{url}: {error}") from error
             if answer.status_code != 200:
                 raise ValueError(f"{answer.url}: status {answer.status_code} {answer.reason}")
             return answer.content
