@@ -49,6 +49,7 @@ rule build_corpus:
         genes=corpus_gene_tables,
         ledger="results/{scale}/corpora/{corpus}_leakage.tsv",
         seen="results/{scale}/corpora/{corpus}_seen.tsv.gz",
+        ontologies=ONTOLOGY_FILES,
     output:
         "results/{scale}/corpora/{corpus}.json",
     log:

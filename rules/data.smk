@@ -197,6 +197,7 @@ rule preprocess_dataset:
         raw="resources/{scale}/datasets/{dataset}.h5ad",
         genes=gene_table,
         labels=label_table,
+        ontologies=ONTOLOGY_FILES,
     output:
         cells="results/{scale}/datasets/{dataset}/cells.h5ad",
         genes="results/{scale}/datasets/{dataset}/genes.tsv",
@@ -211,6 +212,7 @@ rule preprocess_dataset:
     params:
         dataset=dataset_content,
         settings=SCALE["preprocessing"],
+        secondary="keep",  # cells that an atlas marks as published before: a test set stays as it was published
         ontologies=config["ontologies"],
     script:
         "../workflow/scripts/preprocess_dataset.py"
@@ -219,6 +221,7 @@ rule preprocess_dataset:
 rule process_chunk:
     input:
         unpack(chunk_inputs),
+        ontologies=ONTOLOGY_FILES,
     output:
         "results/{scale}/chunks/{corpus}/{chunk}.json",
     log:

@@ -73,18 +73,24 @@ def test_secondary_cells_leave_a_training_dataset_and_stay_in_a_test_set(tmp_pat
     assert preprocess(DATASET, write(raw, tmp_path), gene_table(), settings=SETTINGS, secondary="keep").n_obs > 100
 
 
-def test_the_job_of_a_test_set_keeps_its_secondary_cells(tmp_path, monkeypatch):
+@pytest.mark.parametrize("secondary", ["keep", "drop"])
+def test_the_job_of_a_test_set_does_with_secondary_cells_what_its_rule_says(secondary, tmp_path, monkeypatch):
     raw = raw_cells()
     raw.obs["is_primary_data"] = False
     write_gene_table(gene_table(), tmp_path / "genes.tsv")
     snakemake = SimpleNamespace(
         input=SimpleNamespace(raw=write(raw, tmp_path), genes=tmp_path / "genes.tsv", labels=[]),
         output=SimpleNamespace(cells=tmp_path / "cells.h5ad"),
-        params=SimpleNamespace(dataset=DATASET.to_content(), settings=SETTINGS.model_dump()),
+        params=SimpleNamespace(dataset=DATASET.to_content(), settings=SETTINGS.model_dump(), secondary=secondary),
         log=[str(tmp_path / "log")],
     )
     monkeypatch.setattr("sys.stderr", sys.stderr)  # the job writes to its log; put back afterwards
-    runpy.run_path(str(ROOT / "workflow/scripts/preprocess_dataset.py"), {"snakemake": snakemake})
+    script = str(ROOT / "workflow/scripts/preprocess_dataset.py")
+    if secondary == "drop":
+        with pytest.raises(ValueError, match="leaves no cell"):
+            runpy.run_path(script, {"snakemake": snakemake})
+        return
+    runpy.run_path(script, {"snakemake": snakemake})
     assert anndata.read_h5ad(tmp_path / "cells.h5ad").n_obs > 100
 
 

@@ -95,6 +95,16 @@ def test_a_folder_of_ones_own_needs_no_change_of_any_file(project, tmp_path):
     assert "predict_and_evaluate_denoise_baselines" not in jobs, "no dataset plays the role of denoising"
 
 
+def test_an_ontology_of_ones_own_is_an_input_of_all_that_labels_by_it_and_test_sets_keep_secondary_cells(project):
+    (project / "cl.obo").write_text("format-version: 1.2\n")
+    printed = project.run(TARGET, "--dry-run", "--config", "variants=base", "ontologies={CL: cl.obo}")
+    for rule in ("preprocess_dataset", "process_chunk", "build_corpus"):
+        inputs = re.findall(rf"rule {rule}:\n +input: (.*)\n", printed)
+        assert inputs, rule
+        assert all("cl.obo" in line.split(", ") for line in inputs), rule
+    assert re.search(r"secondary=\"keep\"", (ROOT / "rules/data.smk").read_text())
+
+
 def test_controls_run_whichever_baselines_are_chosen(project):
     few = ("variants=base", "seeds=1")
     rows = {}

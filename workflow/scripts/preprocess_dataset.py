@@ -16,7 +16,7 @@ table = read_gene_table(snakemake.input.genes, organism=dataset.organism)
 settings = PreprocessingConfig.model_validate(snakemake.params.settings)
 folder = Path(snakemake.output.cells).parent
 names = read_label_names(snakemake.input.labels) if snakemake.input.labels else NO_LABELS
-raw = snakemake.input.raw
-with processed(dataset, raw, table, settings=settings, scratch=folder, label_names=names, secondary="keep") as cells:
+raw, secondary = snakemake.input.raw, snakemake.params.secondary
+with processed(dataset, raw, table, settings=settings, scratch=folder, label_names=names, secondary=secondary) as cells:
     write_quality_record(cells, folder)
     write_cells(cells.to_anndata(), snakemake.output.cells)
