@@ -26,7 +26,7 @@ def site_studies(wildcards):
     """The studies of the report: title, score folders and notebooks of one seed of each of its rows that are run."""
     found = []
     for name, study in STUDIES.items():
-        rows = [row for row in study.report if row in VARIANTS]
+        rows = reported_rows(study)
         if rows and STUDY_JOBS[name]:
             scores = f"results/{wildcards.scale}/studies/{name}/{{}}/seed_0/scores"
             notebooks = f"studies/{name}/{{}}/seed_0.html"

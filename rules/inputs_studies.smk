@@ -71,16 +71,25 @@ def study_method(wildcards, input):
     return f"model={input.source}"
 
 
+def study_baselines(study):
+    """The baselines and controls that are run beside a study's rows."""
+    if study.baselines == "none":
+        return []
+    return [name for name, (task, _) in BASELINES.items() if task == study.task]
+
+
+def reported_rows(study):
+    """The rows of a study in the report: those it names, the untrained control, and its baselines; none without the former."""
+    rows = [row for row in study.report if row in VARIANTS]
+    untrained = [row for row in VARIANTS if row in CONTROLS]
+    return [*rows, *untrained, *study_baselines(study)] if rows else []
+
+
 def study_scores(wildcards):
     """The scores of every chosen row and seed."""
     study = STUDIES[wildcards.study]
-    beside = [
-        name
-        for name, (task, _) in BASELINES.items()
-        if study.baselines == "all" and task == study.task
-    ]
     return [
         f"results/{wildcards.scale}/studies/{wildcards.study}/{row}/seed_{seed}/scores"
-        for row in [*VARIANTS, *beside]
+        for row in [*VARIANTS, *study_baselines(study)]
         for seed in seeds(row)
     ]

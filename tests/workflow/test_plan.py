@@ -294,6 +294,18 @@ def test_a_study_is_run_on_demand_for_the_chosen_rows_and_belongs_to_no_table(pr
     assert beside["run_study"] == 2 + len(baselines)
 
 
+def test_the_report_has_the_untrained_control_and_the_baselines_of_a_study_beside_its_rows(project):
+    settings = ["variants=base,negative_control", "seeds=1"]
+    jobs = project.plan("site", "--config", *settings)
+    baselines = yaml.safe_load((ROOT / "config/tasks.yaml").read_text())["tasks"]["embed"]["baselines"]
+    studies = yaml.safe_load((ROOT / "config/studies.yaml").read_text())["studies"]
+    with_sets = len(studies) - 1  # no dataset of mini is a given pair
+    assert jobs["run_study"] == 2 * with_sets + len(baselines)
+    controls = [name for name, entry in baselines.items() if "control" in entry]
+    few = project.plan("site", "--config", *settings, "baselines=controls")
+    assert few["run_study"] == 2 * with_sets + len(controls)
+
+
 def test_a_study_without_datasets_says_so(project):
     printed = project.run("results/mini/studies/denoising_pairs.tsv", "--dry-run", succeeds=False)
     assert "has no datasets at scale 'mini': none plays ('denoise_pair',)" in printed
