@@ -135,10 +135,8 @@ class _FineTuning:
         self.experiment = finetuning_experiment(parent.experiment, settings)
         self.numerics = choose_numerics(str(reader.device), precision=parent.experiment.training.precision)
         self.model = self._build()
-        say = LOG.info
-        self.trainer = Trainer(
-            self.model, self.experiment.training, numerics=self.numerics, seed=settings.seed, say=say
-        )
+        training, seed = self.experiment.training, settings.seed
+        self.trainer = Trainer(self.model, training, numerics=self.numerics, seed=seed, say=LOG.info)
         self.meter = CostMeter(self.numerics.device, kernel=self.trainer.kernel.name)
         self.names = ("loss", *self.trainer.terms)
         self.guard, self.step = FiniteGuard(), 0
