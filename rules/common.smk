@@ -186,6 +186,13 @@ def announce_downloads():
     absent = stock.enforce(stock.absent(files))
     total = inventory.Total.of(file.expected.bytes for file in absent)
     logger.warning(f"data: {total}; {len(files) - len(absent)} are there")
+    for kind in sorted({file.kind for file in absent}):
+        sizes = [file.expected.bytes for file in absent if file.kind == kind]
+        logger.warning(f"- {kind}: {inventory.Total.of(sizes)}")
+    if absent:
+        logger.warning(
+            f"each of them: scprint2 data plan --scale {config['scale']} --files"
+        )
     for name in sorted(wanted - used):
         logger.warning(
             f"networks are not scored against {name}: put {TRUTHS[name].file} into a folder and add --config mirror=FOLDER"

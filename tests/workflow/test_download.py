@@ -113,6 +113,8 @@ def test_a_plan_says_the_bytes_once_and_a_run_on_an_incomplete_listing_is_refuse
     add_download_scale(project, "", rows=rows)
     printed = project.run("results/table1.csv", "-n", "--quiet", "rules", "--config", "scale=down", "variants=base")
     assert len(re.findall(r"^data: 7 files, .* in those of known size", printed, re.MULTILINE)) == 1
+    assert len(re.findall(r"^- dataset: 3 files, ", printed, re.MULTILINE)) == 1, "that of the registry and two plates"
+    assert "each of them: scprint2 data plan --scale down --files" in printed
     assert "incomplete" not in printed, "Tahoe has 14 plates, and all are listed"
     project.edit("config/scales/down.yaml", "- tahoe", "- cellxgene")
     target = "results/down/corpora/curated.json"
