@@ -255,9 +255,8 @@ CHECKSUMS = str(CONFIG / inventory.CHECKSUMS)
 ORGANISMS = registry.read_organisms(registry_path("organisms.tsv", SCALE["organisms"]))
 PROTEIN_MODELS = protein_models.read_protein_models(CONFIG / "protein_models.tsv")
 SIMULATION = simulation_settings()
-ONTOLOGY_FILES = sorted(
-    config["ontologies"].values()
-)  # of the user's own, whose change makes again what was labelled by them
+# Of the user's own, whose change makes again what was labelled by them.
+ONTOLOGY_FILES = sorted(config["ontologies"].values())
 
 EXPERIMENTS = resolve_variants()
 VARIANTS = selected_variants()

@@ -55,7 +55,7 @@ for group, (task, rows) in baseline_groups().items():
             corpus=baseline_corpus,
             files=job_files(jobs_of(rows[0])),
             seen=seen_cells,
-            controls=[] if group.endswith("controls") else control_table,
+            controls=[] if rows[0] in CONTROLS else control_table,
             notebooks=["workflow/notebooks/predict.ipynb", TASKS[task]["notebook"]],
             runner="workflow/scripts/run_notebook.py",
         output:

@@ -22,11 +22,8 @@ Policy = Literal["refuse", "report"]
 
 COMPARED_GENES = 50  # cells with fewer expressed genes can be equal by chance, so that they prove no leak
 LEAKS = ("dataset", "cell", "donor")  # what a corpus must not share with a test set
-ALIKE, STUDY, CLEAN = (
-    "donor_name",
-    "study",
-    "none",
-)  # a name that may be another person's; one study; nothing shared at all
+# A name that may be another person's; another dataset of one study; nothing shared at all.
+ALIKE, STUDY, CLEAN = "donor_name", "study", "none"
 UNNAMED = {"", "na", "nan", "unknown", "pooled"}  # CELLxGENE's words for "not one known donor"
 COLUMNS = ["test_set", "test_cells", "compared_cells", "kind", "dataset", "shared_cells", "corpus_cells", "examples"]
 EXAMPLES, LISTED = 5, 20  # of one overlap; overlaps in a message

@@ -14,9 +14,7 @@ TOP_GENES = 20  # the share of a cell's counts in so many genes is the third qua
 GENE_SHARE = 0.02  # in a small gene panel a cell needs this share of the genes, where that is less than `minimum_genes`
 KEPT = "kept"
 REASONS = ("not_primary", "few_genes", "duplicates", "outliers")
-Secondary = Literal[
-    "drop", "keep"
-]  # cells that were first published in another dataset: copies in a corpus, not in a test set
+Secondary = Literal["drop", "keep"]  # cells first published in another dataset: copies in a corpus, not in a test set
 
 
 @dataclass(frozen=True)
