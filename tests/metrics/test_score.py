@@ -4,17 +4,9 @@ import time
 import numpy as np
 import pytest
 
-from scprint2.metrics.score import (
-    METRIC_SECONDS,
-    Score,
-    attempt,
-    average_scores,
-    combine,
-    computed_once,
-    failed,
-    finite,
-    time_limit,
-)
+from scprint2.metrics.attempt import attempt
+from scprint2.metrics.limits import METRIC_SECONDS, time_budget, time_limit
+from scprint2.metrics.score import Score, average_scores, combine, computed_once, failed, finite
 
 
 def test_a_value_that_is_not_finite_is_a_failure():
@@ -47,6 +39,18 @@ def test_a_limit_around_another_goes_on_after_it():
     with pytest.raises(TimeoutError, match=r"not done after 0\.2 s"), time_limit(0.2):
         run_metrics()
     assert time.perf_counter() - start < 2
+
+
+def test_metrics_that_share_a_budget_keep_what_they_had_when_it_was_over():
+    with time_budget(0.2):
+        first = attempt(lambda: 1.0)
+        second = attempt(lambda: [time.sleep(0.01) for _ in range(1000)][0] or 0.0)
+        third = attempt(lambda: 3.0)
+    assert first == Score(1.0)
+    assert second.reason.startswith("TimeoutError: not done after 0.")
+    assert "the time that all metrics of this prediction share was over" in third.reason
+    assert third.seconds < 0.1
+    assert attempt(lambda: 4.0) == Score(4.0)
 
 
 def test_every_metric_has_a_limit_unless_it_is_lifted():

@@ -7,6 +7,8 @@ import yaml
 from anndata import AnnData
 
 from scprint2.cards import find_card
+from scprint2.metrics.attempt import attempt
+from scprint2.metrics.score import Score
 from scprint2.tasks import scores as scores_module
 from scprint2.tasks.annotate import annotation
 from scprint2.tasks.denoise import prepare_denoising
@@ -242,9 +244,30 @@ def test_every_score_that_a_scorer_writes_has_a_card(tmp_path):
         find_card(cards, "embed", "charm")
 
 
-def test_a_scorer_that_hangs_fails_its_prediction_alone(tmp_path, monkeypatch):
+def test_a_scorer_that_hangs_outside_its_metrics_fails_its_prediction_alone(tmp_path, monkeypatch):
     monkeypatch.setattr(scores_module, "TASK_SECONDS", 0.1)
+    monkeypatch.setattr(scores_module, "METRIC_SECONDS", 0.1)
     monkeypatch.setitem(SCORERS, "embed", lambda prediction: [time.sleep(0.01) for _ in range(1000)])
     write_prediction(tmp_path / "x.h5ad", make_cells(), about={"task": "embed", "dataset": "x"})
     _, scores = score_prediction(tmp_path / "x.h5ad")
-    assert scores["scib_total"].reason == "TimeoutError: not done after 0.1 s"
+    assert scores["scib_total"].reason == "TimeoutError: not done after 0.2 s"
+
+
+def test_metrics_that_were_done_when_the_time_of_a_prediction_was_over_are_kept(tmp_path, monkeypatch):
+    def hang() -> float:
+        while True:
+            time.sleep(0.01)
+
+    def score(prediction: AnnData) -> dict[str, Score]:
+        return {"bras": attempt(lambda: 0.5), "scib_total": attempt(hang), "scib_bio": attempt(lambda: 1.0)}
+
+    monkeypatch.setattr(scores_module, "TASK_SECONDS", 0.2)
+    monkeypatch.setitem(SCORERS, "embed", score)
+    write_prediction(tmp_path / "x.h5ad", make_cells(), about={"task": "embed", "dataset": "x"})
+    _, scores = score_prediction(tmp_path / "x.h5ad")
+    assert scores["bras"].value == 0.5
+    assert {name: score.status for name, score in scores.items()} == {
+        "bras": "ok",
+        "scib_total": "failed",
+        "scib_bio": "failed",
+    }

@@ -1,6 +1,7 @@
 """Run notebooks with papermill, several as the sections of one, and write the executed notebook and its HTML."""
 
 import argparse
+import logging
 import os
 import shutil
 import tempfile
@@ -13,12 +14,15 @@ import papermill
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_core.utils import run_sync
 from nbclient import NotebookClient
+from nbclient.exceptions import DeadKernelError
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_notebook
 
 from scprint2.files import atomic_path, write_text
+from scprint2.metrics import journal
 from scprint2.notebook_page import render_notebook
 
+LOG = logging.getLogger(__name__)
 Value = str | int | list[str]
 ROW = "ROW"  # stands for the name of a row in paths and values
 
@@ -28,13 +32,34 @@ def main() -> None:
     options = read_options()
     parameters = dict(parse(pair) for pair in options.parameters) | {name: files for name, *files in options.files}
     notebook = merge(options.notebooks)
-    with start_kernel() as kernel:
-        for row in options.rows:
-            log, out = (Path(str(path).replace(ROW, row)) for path in (options.log, options.out))
-            execute(notebook, log, {name: name_row(value, row) for name, value in parameters.items()}, kernel)
-            with atomic_path(out) as path:
-                shutil.copyfile(log, path)
-            write_text(out.with_suffix(".html"), render_notebook(out))
+    rows = list(options.rows)
+    with keep_journals() as journals:
+        while rows:
+            deaths = journal.count_deaths(journals)
+            try:
+                with start_kernel() as kernel:
+                    while rows:
+                        run_row(rows[0], notebook, options, parameters, kernel)
+                        rows.pop(0)
+            except DeadKernelError:
+                if journal.count_deaths(journals) == deaths:
+                    raise
+                LOG.warning("%s: the kernel died while it computed a score. Another one goes on without it.", rows[0])
+
+
+def run_row(
+    row: str,
+    notebook: NotebookNode,
+    options: argparse.Namespace,
+    parameters: dict[str, Value],
+    kernel: AsyncKernelManager,
+) -> None:
+    """Run the notebook of one row, and publish it."""
+    log, out = (Path(str(path).replace(ROW, row)) for path in (options.log, options.out))
+    execute(notebook, log, {name: name_row(value, row) for name, value in parameters.items()}, kernel)
+    with atomic_path(out) as path:
+        shutil.copyfile(log, path)
+    write_text(out.with_suffix(".html"), render_notebook(out))
 
 
 def read_options() -> argparse.Namespace:
@@ -101,6 +126,14 @@ def start_kernel() -> Iterator[AsyncKernelManager]:
         finally:
             if kernel.has_kernel:
                 run_sync(kernel.shutdown_kernel)(now=True)
+
+
+@contextmanager
+def keep_journals() -> Iterator[Path]:
+    """Yield a folder where kernels find which scores the ones before them have made."""
+    with tempfile.TemporaryDirectory(prefix="nb") as folder:
+        os.environ[journal.FOLDER] = folder
+        yield Path(folder)
 
 
 def execute(notebook: NotebookNode, log: Path, parameters: dict[str, Value], kernel: AsyncKernelManager) -> None:

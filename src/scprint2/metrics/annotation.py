@@ -6,7 +6,8 @@ import numpy as np
 from jaxtyping import Bool, Shaped
 from sklearn.metrics import f1_score
 
-from scprint2.metrics.score import Score, attempt
+from scprint2.metrics.attempt import attempt
+from scprint2.metrics.score import Score
 
 UNKNOWN = frozenset({"unknown", "", "nan", "None", "na"})  # how a missing term is written in obs columns
 LISTED = (3, 5)  # K of the top-K accuracies

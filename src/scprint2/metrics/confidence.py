@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from scprint2.metrics.score import Score, attempt
+from scprint2.metrics.attempt import attempt
+from scprint2.metrics.score import Score
 
 ANSWERED = 0.9  # the paper calls a tenth of the cells unknown
 BINS = 10  # of equal width (Naeini et al. 2015; Guo et al. 2017 take 15)

@@ -5,7 +5,8 @@ from jaxtyping import Bool, Float, Num
 from scipy.sparse import issparse, sparray, spmatrix
 from scipy.stats import rankdata
 
-from scprint2.metrics.score import Score, attempt, combine, mean
+from scprint2.metrics.attempt import attempt
+from scprint2.metrics.score import Score, combine, mean
 
 DEPTH_PARTS = 4  # quarters of the cells, from the shallowest to the deepest
 CELLS_AT_ONCE = 256  # whose entries are sorted in one call

@@ -10,8 +10,9 @@ from scipy.sparse import csr_matrix
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
 from scprint2.metrics import batch_removal, conservation
+from scprint2.metrics.attempt import attempt
 from scprint2.metrics.neighbors import Neighbors, connectivities, find_neighbors, neighbor_probabilities
-from scprint2.metrics.score import Score, attempt, combine, computed_once, failed, mean
+from scprint2.metrics.score import Score, combine, computed_once, failed, mean
 
 BIO = ("isolated_labels", "nmi_kmeans", "ari_kmeans", "silhouette_label", "clisi")
 BATCH = ("bras", "ilisi", "kbet_per_label", "graph_connectivity")

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int, Num
 
-from scprint2.metrics.score import Score, attempt, failed
+from scprint2.metrics.attempt import attempt
+from scprint2.metrics.score import Score, failed
 
 
 @dataclass(frozen=True)

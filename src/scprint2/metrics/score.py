@@ -1,18 +1,12 @@
 """What a metric gives back: a finite value, or the reason why there is none."""
 
 import math
-import signal
-import threading
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from types import FrameType
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
 Owner = TypeVar("Owner")
 Value = TypeVar("Value")
-METRIC_SECONDS = 1800.0  # a metric that takes longer has failed; the slowest takes minutes at the paper's size
 
 
 @dataclass(frozen=True)
@@ -38,19 +32,6 @@ def finite(value: float) -> Score:
     """Wrap a value; one that is not finite is a failure, never a score."""
     value = float(value)
     return Score(value) if math.isfinite(value) else failed(f"the value is {value}, not a finite number")
-
-
-def attempt(
-    function: Callable[..., float], *arguments: Any, limit_seconds: float | None = METRIC_SECONDS, **keywords: Any
-) -> Score:
-    """Run one metric; what it raises, and a run past its time limit, becomes a failed score, so that the others go on."""
-    start = time.perf_counter()
-    try:
-        with time_limit(limit_seconds):
-            score = finite(function(*arguments, **keywords))
-    except Exception as error:  # noqa: BLE001  (one metric must not take the others with it)
-        score = failed(f"{type(error).__name__}: {error}")
-    return replace(score, seconds=time.perf_counter() - start)
 
 
 @dataclass(frozen=True)
@@ -111,42 +92,3 @@ def average_scores(groups: Mapping[str, Mapping[str, Score]]) -> dict[str, Score
 def mean(values: Sequence[float]) -> float:
     """Mean of at least one value."""
     return math.fsum(values) / len(values)
-
-
-class _Expired(BaseException):
-    """A limit is over. No error, so that what catches every error of a metric lets the limit around it pass."""
-
-    def __init__(self, limit: object) -> None:
-        super().__init__()
-        self.limit = limit
-
-
-@contextmanager
-def time_limit(seconds: float | None) -> Iterator[None]:
-    """Raise TimeoutError in the main thread after `seconds`; limits may lie inside one another, and the nearest one counts.
-
-    A limit needs the main thread and takes effect between two Python instructions; elsewhere there is none.
-    """
-    outer, _ = signal.getitimer(signal.ITIMER_REAL)
-    if seconds is None or threading.current_thread() is not threading.main_thread() or 0 < outer <= seconds:
-        yield
-        return
-    limit = object()
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise _Expired(limit)
-
-    start = time.monotonic()
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    except _Expired as expired:
-        if expired.limit is not limit:
-            raise
-        raise TimeoutError(f"not done after {seconds:g} s") from None
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-        if outer:  # the limit around this one goes on with what is left of it
-            signal.setitimer(signal.ITIMER_REAL, max(outer - (time.monotonic() - start), 1e-3))

@@ -18,6 +18,7 @@ from scprint2.files import write_json
 from scprint2.metrics.annotation import LISTED, is_right
 from scprint2.metrics.denoising import spearman_per_cell
 from scprint2.metrics.embedding import BATCH, BESIDE, BIO, TOTALS
+from scprint2.metrics.journal import keep_journal
 from scprint2.metrics.networks import rank_edges
 from scprint2.plots.controls import Band
 from scprint2.stats import LEAST_UNITS, bootstrap_interval
@@ -78,7 +79,7 @@ def score_task(
     listed = Path(predictions).glob("*/*.h5ad") if isinstance(predictions, str) else map(Path, predictions)
     done = []
     for path in sorted(path for path in listed if path.parent.name == task):
-        with JobMeter("cpu", name=processor()) as meter:
+        with JobMeter("cpu", name=processor()) as meter, keep_journal(f"{scores}/{task}/{path.stem}"):
             prediction, found = score_prediction(path)
         rows = score_rows(prediction, found, scale=scale, variant=variant, seed=seed)
         write_scores(Path(scores) / task / f"{path.stem}.tsv", rows)
