@@ -74,7 +74,7 @@ def test_a_shuffled_score_is_the_mean_over_the_shuffles_of_the_plain_one():
     shuffled = shuffle_truth(EDGES, genes=GENES)
     scores = np.random.default_rng(1).random((GENES, GENES))
     found = score_network(scores, EDGES, shuffled=shuffled)
-    for name in ("odds_ratio", "auprc"):
+    for name in ("odds_ratio", "auprc", "average_precision", "average_precision_gain", "precision_gain"):
         alone = [score_network(scores, edges)[name].value for edges in shuffled]
         assert found[f"{name}_shuffled"].value == pytest.approx(np.mean(alone))
 

@@ -69,6 +69,38 @@ def test_grnndata_reads_what_is_written_regulators_as_rows(prediction, networks,
     assert first["weight"] == networks[0].scores[row, column]
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_bengrn_scores_what_is_written_as_we_score_it(tmp_path):
+    """Against a truth of which every gene is a source and without tied scores; the rest is where it differs, see docs."""
+    benchmark, library = pytest.importorskip("bengrn").BenGRN, grnndata()
+    names = list(make_cells().var_names)
+    rng = np.random.default_rng(3)
+    true = rng.random((len(names), len(names))) < 0.08
+    true[np.arange(len(names)), np.roll(np.arange(len(names)), 1)] = True
+    np.fill_diagonal(true, False)
+    scores = (rng.random(true.shape) + 0.4 * true).astype(np.float32)
+    np.fill_diagonal(scores, 0)
+    group = Group(CD4, np.arange(4), np.arange(len(names)))
+    about = {"task": "networks", "dataset": "set"}
+    write_prediction(tmp_path / "set.h5ad", lay_out(make_cells(), [Network(group, "some", scores)]), about=about)
+    (path,) = export_networks(tmp_path / "set.h5ad", tmp_path)
+    known = library.GRNAnnData(
+        AnnData(np.ones((2, len(names)), dtype=np.float32), var=pd.DataFrame(index=names)), grn=true.astype(float)
+    )
+    theirs = benchmark(library.read_h5ad(path), doplot=False).compare_to(other=known)
+    pairs = pd.DataFrame(np.array(names)[np.argwhere(true)], columns=["regulator", "target"])
+    ours = {name: score.value for name, score in score_network_file(path, pairs).items()}
+    assert ours["prevalence"] == pytest.approx(theirs["rand_precision"])
+    assert ours["odds_ratio"] == pytest.approx(theirs["odd_ratio"])
+    assert ours["precision_gain"] == pytest.approx(theirs["epr"])
+    assert ours["average_precision"] == pytest.approx(
+        theirs["ap"] + 1 / true.sum()
+    )  # leaves out the first edge, a true one
+    # Its area is the whole one under a curve of 128 thresholds, with a point of its own at recall 1.
+    assert ours["auprc"] + ours["prevalence"] == pytest.approx(theirs["auprc"], abs=0.01)
+    assert ours["auprc"] > 0.1
+
+
 @pytest.mark.parametrize("store", [np.asarray, sparse.csr_matrix])
 def test_what_grnndata_writes_is_scored_like_the_matrix_that_it_holds(truth, tmp_path, store):
     library = grnndata()

@@ -11,6 +11,7 @@ from scipy.sparse import csr_matrix, triu
 from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
 
+from scprint2.draws import fixed_seed
 from scprint2.metrics.neighbors import Neighbors, blocks_of
 
 RESOLUTIONS = tuple(step / 5 for step in range(1, 11))  # scIB's search for the best clustering: 0.2 to 2
@@ -105,7 +106,11 @@ def cluster_kmeans(points: Num[np.ndarray, "cell dim"], *, clusters: int) -> Int
     """
     with threadpool_limits(1):  # with more threads the sums, and with them the clusters, vary from run to run
         starts: Any = 10  # scikit-learn's annotation allows only "auto"
-        return KMeans(clusters, n_init=starts, random_state=0).fit_predict(points.astype(np.float64)).astype(np.int64)
+        return (
+            KMeans(clusters, n_init=starts, random_state=fixed_seed(0))
+            .fit_predict(points.astype(np.float64))
+            .astype(np.int64)
+        )
 
 
 def cluster_leiden(
@@ -117,7 +122,7 @@ def cluster_leiden(
     clusterings = []
     try:
         for resolution in resolutions:
-            igraph.set_random_number_generator(random.Random(42))
+            igraph.set_random_number_generator(random.Random(fixed_seed(42)))
             found = graph.community_leiden(
                 objective_function="modularity", weights=upper.data.tolist(), resolution=resolution
             )

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int, Num
 
 from scprint2.metrics.attempt import attempt
-from scprint2.metrics.score import Score, failed
+from scprint2.metrics.score import Score, failed, mean
 
 
 @dataclass(frozen=True)
@@ -74,18 +74,17 @@ def score_network(
     found = {name: attempt(metric, ranking) for name, metric in METRICS.items()}
     if shuffled:
         kept = share_kept(edges, shuffled)
-        found |= {f"{name}_shuffled": _score_shuffled(name, universe, shuffled, kept) for name in SHUFFLED_METRICS}
+        rankings = [] if kept == 1 else [universe.rank(edges) for edges in shuffled]
+        found |= {f"{name}_shuffled": _score_shuffled(METRICS[name], rankings) for name in SHUFFLED_METRICS}
         found["shuffled_kept"] = Score(kept)
     return found
 
 
-def _score_shuffled(
-    name: str, universe: "Universe", shuffled: Sequence[Int[np.ndarray, "edge 2"]], kept: float
-) -> Score:
-    """Mean of a metric over shuffled truths, or the reason why they are no control."""
-    if kept == 1:
+def _score_shuffled(metric: Callable[[Ranking], float], rankings: Sequence[Ranking]) -> Score:
+    """Mean of a metric over the rankings of shuffled truths, of which there are none where no other network has the degrees."""
+    if not rankings:
         return failed("no other network has the degrees of the true one")
-    return attempt(lambda: float(np.mean([METRICS[name](universe.rank(edges)) for edges in shuffled])))
+    return attempt(lambda: mean([metric(ranking) for ranking in rankings]))
 
 
 def share_kept(edges: Int[np.ndarray, "edge 2"], shuffled: Sequence[Int[np.ndarray, "edge 2"]]) -> float:
@@ -244,4 +243,4 @@ METRICS: Mapping[str, Callable[[Ranking], float]] = {
     "precision_gain": precision_gain,
     "prevalence": prevalence,
 }
-SHUFFLED_METRICS = ("odds_ratio", "auprc")
+SHUFFLED_METRICS = tuple(name for name in METRICS if name != "prevalence")

@@ -15,6 +15,7 @@ from scipy.sparse.linalg import cg
 
 from scprint2.config.node import Node
 from scprint2.data.clusters import Neighbors, leiden_clusters, nearest_neighbors
+from scprint2.draws import fixed_seed
 
 RESIDUAL = 1e-6  # of the solution of the smoothing, relative to the logits: well under what a call can hang on
 CLUSTER_SEED = 0  # of Leiden: a refinement is the same for all seeds of a row
@@ -32,7 +33,7 @@ class CellGraph:
         self.clusters = cache(self._clusters)
 
     def _clusters(self, neighbors: int, resolution: float) -> Clusters:
-        return leiden_clusters(self.neighbors(neighbors).index, resolution=resolution, seed=CLUSTER_SEED)
+        return leiden_clusters(self.neighbors(neighbors).index, resolution=resolution, seed=fixed_seed(CLUSTER_SEED))
 
 
 class SmoothConfig(Node):
