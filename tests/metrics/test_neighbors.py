@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.neighbors import NearestNeighbors
 
-from scprint2.metrics.neighbors import connectivities, find_neighbors, neighbor_probabilities
+from scprint2.metrics.neighbors import STRIDE, connectivities, find_neighbors, neighbor_probabilities, smallest_columns
 from tests.metrics.example import make_example
 
 
@@ -47,3 +47,20 @@ def test_neighbor_probabilities_have_the_perplexity_that_is_asked_for():
     assert (weights[:, 0] == 0).all()
     entropy = -np.where(weights > 0, weights * np.log(np.where(weights > 0, weights, 1)), 0).sum(axis=1)
     np.testing.assert_allclose(np.exp(entropy), 20, atol=1e-3)
+
+
+@pytest.mark.parametrize("number", [1, 15, 90, 399])
+@pytest.mark.parametrize("kind", ["random", "sorted", "tied", "low sample"])
+def test_the_smallest_columns_are_those_of_a_whole_partition(kind, number):
+    values = np.random.default_rng(0).normal(size=(30, 400))
+    if kind == "sorted":
+        values.sort(axis=1)
+    if kind == "tied":
+        values = np.round(values)
+    if kind == "low sample":  # all that is small stands in the columns that give the bound: no row has enough below it
+        values[:, ::STRIDE] -= 10
+    found = smallest_columns(values, number=number)
+    assert all(len(set(row)) == number for row in found.tolist())
+    np.testing.assert_array_equal(
+        np.sort(np.take_along_axis(values, found, axis=1), axis=1), np.sort(values, axis=1)[:, :number]
+    )

@@ -12,7 +12,7 @@ from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
 
 from scprint2.draws import fixed_seed
-from scprint2.metrics.neighbors import Neighbors, blocks_of
+from scprint2.metrics.neighbors import Neighbors, blocks_of, squared_distances
 
 RESOLUTIONS = tuple(step / 5 for step in range(1, 11))  # scIB's search for the best clustering: 0.2 to 2
 
@@ -52,7 +52,7 @@ def group_distance_sums(
     squares = np.einsum("ij,ij->i", points, points)
     result = np.empty((codes.size, groups))
     for block in blocks_of(codes.size):
-        distances = squares[block, None] + squares - 2 * points[block] @ points.T
+        distances = squared_distances(points, squares, block)
         np.sqrt(np.maximum(distances, 0, out=distances), out=distances)
         distances[np.arange(block.stop - block.start), np.arange(block.start, block.stop)] = 0
         result[block] = distances @ member

@@ -7,7 +7,8 @@ import numpy as np
 from jaxtyping import Float, Int, Num
 from scipy.sparse import csr_matrix
 
-HELD = 8_000_000  # distances that are held at once
+HELD = 1_000_000  # distances that are held at once, so that they stay in the cache
+STRIDE = 8  # every so many columns are looked at to guess a bound of the smallest entries
 
 
 @dataclass(frozen=True)
@@ -48,16 +49,49 @@ def find_neighbors(points: Num[np.ndarray, "cell dim"], *, number: int) -> Neigh
     indices = np.empty((points.shape[0], number), dtype=np.int64)
     distances = np.empty((points.shape[0], number))
     for block in blocks_of(points.shape[0]):
-        estimate = squares[block, None] + squares - 2 * points[block] @ points.T
+        estimate = squared_distances(points, squares, block)
         own = np.arange(block.start, block.stop)
         estimate[np.arange(own.size), own] = -np.inf
-        chosen = np.sort(np.argpartition(estimate, number - 1, axis=1)[:, :number], axis=1)
+        chosen = np.sort(smallest_columns(estimate, number=number), axis=1)
         exact = _distances(points, own, chosen)  # the estimate loses digits where two cells nearly agree
         exact[chosen == own[:, None]] = -1
         order = np.argsort(exact, axis=1, kind="stable")
         indices[block] = np.take_along_axis(chosen, order, axis=1)
         distances[block] = np.maximum(np.take_along_axis(exact, order, axis=1), 0)
     return Neighbors(indices, distances)
+
+
+def squared_distances(
+    points: Float[np.ndarray, "cell dim"], squares: Float[np.ndarray, " cell"], block: slice
+) -> Float[np.ndarray, "row cell"]:
+    """Squared distances of a block of cells to all cells, from their squared lengths; rounding may leave them below 0."""
+    result = points[block] @ points.T
+    result *= -2
+    result += squares
+    result += squares[block, None]
+    return result
+
+
+def smallest_columns(values: Float[np.ndarray, "row column"], *, number: int) -> Int[np.ndarray, "row number"]:
+    """Columns of the `number` smallest entries of each row, in no order; those of a partition of all, in a third of the time.
+
+    A sample of the columns gives a bound that hardly any row has fewer than `number` entries below; only those few are
+    looked at, and rows that do have fewer are partitioned whole.
+    """
+    expected = number / STRIDE
+    rank = int(np.ceil(expected + 3 * np.sqrt(expected)))
+    if rank >= values.shape[1] // STRIDE:
+        return np.argpartition(values, number - 1, axis=1)[:, :number]
+    bound = np.partition(values[:, ::STRIDE], rank, axis=1)[:, rank, None]
+    sizes = (values <= bound).sum(axis=1)
+    bound[sizes < number] = np.inf
+    below = values <= bound
+    sizes = below.sum(axis=1)
+    inside = np.arange(sizes.max()) < sizes[:, None]
+    columns = np.zeros(inside.shape, dtype=np.int64)
+    columns[inside] = np.nonzero(below)[1]
+    found = np.where(inside, np.take_along_axis(values, columns, axis=1), np.inf)
+    return np.take_along_axis(columns, np.argpartition(found, number - 1, axis=1)[:, :number], axis=1)
 
 
 def blocks_of(cells: int) -> Iterator[slice]:
