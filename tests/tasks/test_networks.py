@@ -1,7 +1,10 @@
+import multiprocessing
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from benchmarks import networks as networks_benchmark
 
 from scprint2.baselines import BASELINES
 from scprint2.baselines.training_cells import TrainingCells
@@ -172,3 +175,12 @@ def test_all_networks_of_a_dataset_are_scored_over_the_same_edges(cells, pretrai
         scores = network_scores(prediction)
         found.add((tuple(prediction.var_names), scores["prevalence"].value, scores["shuffled_kept"].value))
     assert len(found) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", networks_benchmark.METHODS)
+def test_a_network_of_4000_genes_from_the_papers_base_takes_less_than_a_gigabyte_beyond_the_model(method):
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        found = pool.apply(networks_benchmark.measure_cpu, (method, 2))  # memory does not grow with the cells
+    assert found["megabytes_beyond_the_model"] > 64  # of the network itself
+    assert found["megabytes_beyond_the_model"] < networks_benchmark.TARGETS["megabytes_beyond_the_model"]
