@@ -4,8 +4,8 @@ import pandas as pd
 import pytest
 
 from scprint2.cards import PART
-from scprint2.draws import drawn_anew, fixed_seed
 from scprint2.metrics.networks import SHUFFLED_METRICS
+from scprint2.seeds import drawn_anew, fixed_seed
 from scprint2.tasks import drift
 from scprint2.tasks.drift import EXAMPLE_NAMES, Condition, Values, measure_drift, run_condition, tolerance
 from scprint2.tasks.examples import EXAMPLES

@@ -9,9 +9,9 @@ from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import eigsh
 from scipy.stats import chi2
 
-from scprint2.draws import fixed_seed
 from scprint2.metrics.conservation import encode, inverse_simpson, silhouette_samples
 from scprint2.metrics.neighbors import Neighbors, find_neighbors, neighbor_probabilities
+from scprint2.seeds import fixed_seed
 
 COMPONENTS = 100  # of the diffusion map in kBET, scib-metrics' default
 LEAST_CELLS = 10  # a label with fewer is left out of kBET

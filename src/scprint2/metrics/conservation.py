@@ -11,8 +11,8 @@ from scipy.sparse import csr_matrix, triu
 from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
 
-from scprint2.draws import fixed_seed
 from scprint2.metrics.neighbors import Neighbors, blocks_of, squared_distances
+from scprint2.seeds import fixed_seed
 
 RESOLUTIONS = tuple(step / 5 for step in range(1, 11))  # scIB's search for the best clustering: 0.2 to 2
 

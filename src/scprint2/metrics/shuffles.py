@@ -6,7 +6,7 @@ import igraph
 import numpy as np
 from jaxtyping import Int
 
-from scprint2.draws import fixed_seed
+from scprint2.seeds import fixed_seed
 
 SHUFFLES = 5
 
@@ -29,7 +29,7 @@ def shuffle_edges(edges: Int[np.ndarray, "edge 2"], *, genes: int, seed: int) ->
 
 
 def shuffle_truth(edges: Int[np.ndarray, "edge 2"], *, genes: int) -> list[Int[np.ndarray, "edge 2"]]:
-    """Shuffle the true edges of a network over `genes` genes a few times; always in the same ways (`draws`)."""
+    """Shuffle the true edges of a network over `genes` genes a few times; always in the same ways (`seeds`)."""
     if len(edges) < 2:
         return [edges]  # nothing to exchange
     return [shuffle_edges(edges, genes=genes, seed=fixed_seed(seed)) for seed in range(SHUFFLES)]

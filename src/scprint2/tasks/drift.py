@@ -1,7 +1,7 @@
 """How far a score moves when nothing has changed: `python -m scprint2.tasks.drift --out config/drift.tsv`.
 
 Scores are made again with the rows of a prediction in other orders, with other seeds of everything that a metric or an answer
-draws (`scprint2.draws`), with other numbers of threads, and with libraries loaded in other orders. Another order of rows is
+draws (`scprint2.seeds`), with other numbers of threads, and with libraries loaded in other orders. Another order of rows is
 another draw too, since what is drawn is drawn for rows (or genes) by their place. Twice the largest move is the tolerance of a
 metric, whatever it was computed on: values that are closer are the same.
 
@@ -24,8 +24,8 @@ import pandas as pd
 from anndata import AnnData
 
 from scprint2.cards import PART
-from scprint2.draws import drawn_anew
 from scprint2.files import atomic_path
+from scprint2.seeds import drawn_anew
 from scprint2.tasks.examples import EXAMPLES, Kind, shuffle_rows
 from scprint2.tasks.layout import DONOR_PART
 from scprint2.tasks.predictions import about, read_prediction

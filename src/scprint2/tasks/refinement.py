@@ -15,7 +15,7 @@ from scipy.sparse.linalg import cg
 
 from scprint2.config.node import Node
 from scprint2.data.clusters import Neighbors, leiden_clusters, nearest_neighbors
-from scprint2.draws import fixed_seed
+from scprint2.seeds import fixed_seed
 
 RESIDUAL = 1e-6  # of the solution of the smoothing, relative to the logits: well under what a call can hang on
 CLUSTER_SEED = 0  # of Leiden: a refinement is the same for all seeds of a row
