@@ -12,6 +12,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from scprint2.metrics import journal as journal_module
 from scprint2.metrics.attempt import attempt
 from scprint2.metrics.journal import FOLDER, count_deaths, keep_journal, read_journal
+from scprint2.metrics.limits import time_budget
 from scprint2.metrics.score import Score
 
 RUNNER = Path(__file__).parents[2] / "workflow" / "scripts" / "run_notebook.py"
@@ -40,6 +41,13 @@ def test_a_score_inside_a_score_is_no_line_of_its_own(tmp_path, monkeypatch):
         assert attempt(lambda: attempt(lambda: 1.0).value) == Score(1.0)
         assert attempt(lambda: 1 / 0).status == "failed"
     assert [score and score.status for score in read_journal(tmp_path / "x")] == ["ok", "failed"]
+
+
+def test_a_score_for_which_no_time_is_left_is_a_line_too(tmp_path, monkeypatch):
+    monkeypatch.setenv(FOLDER, str(tmp_path))
+    with keep_journal("x"), time_budget(-1000.0):
+        assert "was over" in attempt(lambda: 1.0).reason
+    assert [score and score.status for score in read_journal(tmp_path / "x")] == ["failed"]
 
 
 def test_without_a_folder_nothing_is_kept_and_no_process_is_ended(tmp_path, monkeypatch):

@@ -39,7 +39,7 @@ class Journal:
         self._write(None)
         if limit_seconds is not None:
             faulthandler.dump_traceback_later(
-                limit_seconds + GRACE_SECONDS, exit=True, file=sys.__stderr__ or sys.stderr
+                max(limit_seconds, 0) + GRACE_SECONDS, exit=True, file=sys.__stderr__ or sys.stderr
             )
         try:
             score = compute()

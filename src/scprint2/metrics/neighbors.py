@@ -73,13 +73,13 @@ def squared_distances(
 
 
 def smallest_columns(values: Float[np.ndarray, "row column"], *, number: int) -> Int[np.ndarray, "row number"]:
-    """Columns of the `number` smallest entries of each row, in no order; those of a partition of all, in a third of the time.
+    """Columns of the `number` smallest entries of each row, in no order: those of a partition of all of them, sooner.
 
-    A sample of the columns gives a bound that hardly any row has fewer than `number` entries below; only those few are
-    looked at, and rows that do have fewer are partitioned whole.
+    A sample of the columns gives each row a bound that hardly ever has fewer than `number` entries below it, and only these
+    entries are partitioned. A row that does have fewer has all its entries looked at.
     """
     expected = number / STRIDE
-    rank = int(np.ceil(expected + 3 * np.sqrt(expected)))
+    rank = int(np.ceil(expected + 4 * np.sqrt(expected)))
     if rank >= values.shape[1] // STRIDE:
         return np.argpartition(values, number - 1, axis=1)[:, :number]
     bound = np.partition(values[:, ::STRIDE], rank, axis=1)[:, rank, None]
