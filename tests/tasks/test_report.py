@@ -11,9 +11,10 @@ from scipy.stats import sem, t
 
 from scprint2.baselines import BASELINES
 from scprint2.baselines.training_cells import TrainingCells
+from scprint2.metrics.journal import FOLDER
 from scprint2.plots.controls import Band
 from scprint2.tasks import report
-from scprint2.tasks.examples import annotation_example
+from scprint2.tasks.examples import EXAMPLES, annotation_example
 from scprint2.tasks.layout import read_truths
 from scprint2.tasks.predict import MODEL_TASKS, Method, PredictionJob, predict
 from scprint2.tasks.predictions import read_prediction, write_prediction
@@ -223,3 +224,20 @@ def test_the_controls_of_an_answer_are_those_of_the_same_kind_of_answer():
     }
     found = report.answer_bands(one, bands)
     assert found == {("smoothed", "macro_f1_strict"): smoothed, ("best of 5", "accuracy"): best}
+
+
+@pytest.mark.parametrize("task", list(EXAMPLES))
+def test_scores_are_taken_from_the_journal_of_an_earlier_process(task, tmp_path, monkeypatch):
+    (tmp_path / "journals").mkdir()
+    monkeypatch.setenv(FOLDER, str(tmp_path / "journals"))
+    path = tmp_path / "p" / task / "set.h5ad"
+    write_prediction(path, EXAMPLES[task]("ordinary"), about={"task": task, "dataset": "set"})
+    arguments = (task, str(tmp_path / "p"), str(tmp_path / "s"))
+    values = {"scale": "mini", "variant": "x", "seed": 0}
+    (first,) = report.score_task(*arguments, **values)
+    (journal,) = (tmp_path / "journals").iterdir()
+    lines = journal.read_text()
+    (second,) = report.score_task(*arguments, **values)
+    pd.testing.assert_frame_equal(second.rows, first.rows)  # with the seconds that the first one took
+    assert lines.count("null") > 5
+    assert journal.read_text() == lines
