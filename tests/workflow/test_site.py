@@ -54,6 +54,18 @@ def test_costs_have_a_line_for_every_job_of_every_row(reported):
     assert drawn.groupby("column")["front"].any().all()
 
 
+def test_what_stands_beside_table_1_has_its_costs_too(reported):
+    costs = pd.read_csv(reported / "results/tiny/study_costs.csv", keep_default_na=False)
+    assert (costs != "").all(axis=None)
+    studies = {path.parents[3].name for path in (reported / "results/tiny/studies").glob("*/*/seed_0/scores/*")}
+    assert set(costs["study"]) == {"score_curves", "context_sweep", *studies}
+    shorter = costs.query("study == 'score_curves' and job == 'training'")
+    assert shorter["variant"].tolist() == ["base-epochs_1"]
+    assert set(costs.query("study == 'open_problems'")["job"]) == {"prediction", "evaluation"}
+    assert (costs.query("study == 'context_sweep'")["job"] == "sweep").all()
+    assert not (reported / "results/tiny/costs.csv").read_text().count("epochs_")
+
+
 def test_scores_along_training_are_those_of_shorter_trainings(reported):
     drawn = pd.read_csv(reported / "results/tiny/figures/score_curves.csv")
     assert set(map(tuple, drawn[["variant", "epochs", "steps"]].to_numpy())) == {("base", 1, 8), ("base", 2, 16)}

@@ -24,6 +24,7 @@ sources = Sources(
     ),
     changes=params.changes,
     costs=Path(files.costs),
+    study_costs=Path(files.study_costs),
     figures=Path(files.figures[0]).parent,
     further=params.further,
     studies=[

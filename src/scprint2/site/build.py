@@ -10,14 +10,21 @@ from typing import Any
 
 import pandas as pd
 
-from scprint2.costs import read_costs, sum_costs
+from scprint2.costs import BY_ROW, BY_STUDY, read_costs, sum_costs
 from scprint2.pages import Link, Page
 from scprint2.site.beyond import FIGURES, StudyScores, lay_out_study
 from scprint2.site.controls import make_controls_page
 from scprint2.site.frame import PAGES, put_page
 from scprint2.site.ledger import FOLDER as DATA
 from scprint2.site.ledger import make_data_page
-from scprint2.site.rows import NOTEBOOKS, Notebooks, lay_out_costs, make_row_page, row_page_place
+from scprint2.site.rows import (
+    NOTEBOOKS,
+    Notebooks,
+    lay_out_costs,
+    lay_out_study_costs,
+    make_row_page,
+    row_page_place,
+)
 from scprint2.site.software import make_software_page
 from scprint2.table import Table1, lay_out_table1
 from scprint2.table_page import WORTH, render_html
@@ -32,7 +39,7 @@ MEANINGS: Mapping[str, str] = {
     "paper.html": "the direction of every effect beside the paper's Table 1",
     "claims.html": "what the paper states, and what this run has in its place",
     "data.html": "datasets with checksums and licences, corpora, and what they share with test sets",
-    "costs.html": "seconds, energy, memory and cells of every row, and scores against cost",
+    "costs.html": "seconds, energy, memory and cells of every row and every study, and scores against cost",
     "metrics.html": "what each metric means, and what raises it without merit",
     "software.html": "versions that made the numbers",
 }
@@ -46,6 +53,8 @@ class Sources:
     ----------
     changes
         Variant to the settings in which it differs from its reference.
+    costs, study_costs
+        What the jobs behind Table 1 cost, and those of all else that is shown.
     figures
         Folder of `heat_map.png` and the others, each with `.pdf` and `.csv`.
     further
@@ -65,6 +74,7 @@ class Sources:
     table: Table1
     changes: Mapping[str, Mapping[str, Any]]
     costs: Path
+    study_costs: Path
     figures: Path
     further: Sequence[str]
     studies: Sequence[StudyScores]
@@ -246,11 +256,18 @@ def _costs(sources: Sources, site: Path) -> str:
         "Memory is the most that a job held, with its children. Cells of a training are those of its steps, repeats counted."
     )
     page.text(f"Energy: {'; '.join(sorted(set(costs['energy_source'])))}.", style="soft")
-    sums = sum_costs(costs)
+    sums = sum_costs(costs, by=BY_ROW)
     lines = lay_out_costs(sums).drop(columns="section")
     links = zip(sums["name"], sums["variant"], strict=True)
     lines["row"] = [Link(name, row_page_place(variant)) for name, variant in links]
     page.table(lines, name="costs by row")
+    beside = sum_costs(read_costs(sources.study_costs), by=BY_STUDY)
+    page.heading("Beside Table 1", anchor="studies")
+    page.text(
+        "The shorter trainings behind the score curves, the context sweep, and tasks asked again with other settings or on other "
+        "datasets. What they take over from Table 1, such as whole trainings, is counted there."
+    )
+    page.table(lay_out_study_costs(beside), name="costs of studies")
     return page.render()
 
 
