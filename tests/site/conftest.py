@@ -11,10 +11,13 @@ import pytest
 from scprint2.accounting import JobCost
 from scprint2.config import overlay, tasks
 from scprint2.costs import EVALUATION, PREDICTION, TRAINING, collect_costs, collect_study_costs, write_costs
+from scprint2.equal_budget import compare_at_equal_budget, write_equal_budget
 from scprint2.files import write_json, write_text
 from scprint2.notebook_page import render_notebook
 from scprint2.pages import Page
+from scprint2.plots.controls import Band
 from scprint2.plots.files import write_figure
+from scprint2.plots.score_curves import DRAWN
 from scprint2.site.beyond import StudyScores
 from scprint2.site.build import Sources, build_site
 from scprint2.table import COST_KEYS, SCORE_KEYS, build_table1
@@ -105,6 +108,13 @@ def make_study_costs() -> pd.DataFrame:
     return collect_study_costs([{"study": "score_curves", **job} for job in shorter])
 
 
+def make_equal_budget() -> pd.DataFrame:
+    """Base at two lengths, in one column."""
+    points = [("denoise", "base", 0, 2, 20, 160, 1.25, 5.0), ("denoise", "base", 0, 4, 40, 320, 2.5, 7.0)]
+    drawn = pd.DataFrame(points, columns=pd.Index(DRAWN))
+    return compare_at_equal_budget(drawn, ["denoise"], bands={"denoise": Band(-3.0, 1.0, ("random",))})
+
+
 def write_notebook(path: Path) -> None:
     """An executed notebook with a heading, code, a long line, a wide table and a picture."""
     wide = pd.DataFrame(np.arange(60).reshape(2, 30), columns=[f"a_long_column_name_{n}" for n in range(30)])
@@ -156,6 +166,7 @@ def sources(tmp_path_factory) -> Sources:
     table = build_table1(make_scores(rows, columns), rows, columns=columns, costs=costs)
     write_costs(make_costs(rows), folder / "costs.csv")
     write_costs(make_study_costs(), folder / "study_costs.csv")
+    write_equal_budget(make_equal_budget(), folder / "equal_budget.csv")
     for name in ("heat_map", "learning_curves", "score_curves", "pareto", "networks"):
         figure, axes = plt.subplots(figsize=(8, 4))
         axes.plot([0, 1])
@@ -183,6 +194,7 @@ def sources(tmp_path_factory) -> Sources:
         changes={"vae": {"model.compressor.kind": ["none", "vae"]}},
         costs=folder / "costs.csv",
         study_costs=folder / "study_costs.csv",
+        equal_budget=folder / "equal_budget.csv",
         figures=folder,
         further=["networks"],
         studies=[make_study(folder)],

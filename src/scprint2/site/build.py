@@ -11,9 +11,11 @@ from typing import Any
 import pandas as pd
 
 from scprint2.costs import BY_ROW, BY_STUDY, read_costs, sum_costs
+from scprint2.equal_budget import read_equal_budget
 from scprint2.pages import Link, Page
 from scprint2.site.beyond import FIGURES, StudyScores, lay_out_study
 from scprint2.site.controls import make_controls_page
+from scprint2.site.curves import lay_out_equal_budget
 from scprint2.site.frame import PAGES, put_page
 from scprint2.site.ledger import FOLDER as DATA
 from scprint2.site.ledger import make_data_page
@@ -33,7 +35,7 @@ FILES = "files"  # tables and figures to take along
 MEANINGS: Mapping[str, str] = {
     "table1.html": "every row in every column, with spread and verdict; a heading sorts, a cell leads to the scores behind it",
     "effects.html": "what every row changes against its reference, as a heat map",
-    "curves.html": "losses of every training, and the scores of some rows along their training",
+    "curves.html": "scores of some rows along their training and at an equal budget of it, and the losses of every training",
     "controls.html": "what an untrained model, chance and simple methods reach",
     "beyond.html": "genes in context, each known network, tasks asked again with other settings",
     "paper.html": "the direction of every effect beside the paper's Table 1",
@@ -55,6 +57,8 @@ class Sources:
         Variant to the settings in which it differs from its reference.
     costs, study_costs
         What the jobs behind Table 1 cost, and those of all else that is shown.
+    equal_budget
+        Scores at an equal budget of training.
     figures
         Folder of `heat_map.png` and the others, each with `.pdf` and `.csv`.
     further
@@ -75,6 +79,7 @@ class Sources:
     changes: Mapping[str, Mapping[str, Any]]
     costs: Path
     study_costs: Path
+    equal_budget: Path
     figures: Path
     further: Sequence[str]
     studies: Sequence[StudyScores]
@@ -214,6 +219,12 @@ def _curves(sources: Sources, site: Path) -> str:
         "first epochs of a longer one with its seed, so the points of a seed lie on one training."
     )
     _add_figure(page, sources, site, name="score_curves", alternative="scores against steps and seconds of training")
+    page.heading("Scores at an equal budget", anchor="budget")
+    page.text(
+        "Each column at the largest number of cells seen, and of seconds of training and validation, that all these rows reach: "
+        "read at a measured point, or on the straight line between two, never beyond. Seconds are those of the machine."
+    )
+    page.table(lay_out_equal_budget(read_equal_budget(sources.equal_budget)), name="scores at an equal budget")
     page.heading("Losses", anchor="losses")
     _add_figure(page, sources, site, name="learning_curves", alternative="validation losses of every training")
     return page.render()
