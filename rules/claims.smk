@@ -1,9 +1,26 @@
-# The paper's claims: `claims`, against Table 1, and `claims_all`, also against studies, sweeps and known networks, which it runs.
+# The paper's claims: `claims`, against Table 1, and `claims_all`, also against studies, sweeps, known networks and
+# the cells that trainings have seen, which it runs.
+
+
+rule count_draws:
+    input:
+        model="results/{scale}/models/{variant}/seed_{seed}",
+        corpus=experiment_corpus,
+    output:
+        "results/{scale}/draws/{variant}/seed_{seed}.json",
+    log:
+        "results/{scale}/logs/count_draws/{variant}/seed_{seed}.log",
+    wildcard_constraints:
+        variant=MODEL_ROWS,
+    conda:
+        "../envs/scprint2.yaml"
+    script:
+        "../workflow/scripts/count_draws.py"
 
 
 rule judge_claims:
     input:
-        training_files,
+        counted_files,
         further_files,
         table="results/{scale}/table1_long.csv",
         ledger="config/paper/claims.yaml",
@@ -26,7 +43,7 @@ rule judge_claims:
         roles=ROLES,
         experiments=claimed_settings,
         partial=partial_corpora,
-        trainings=claimed_trainings,
+        counted=counted_sources,
         further=further_sources,
         absent=absent_sources,
     script:

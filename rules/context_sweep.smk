@@ -7,7 +7,8 @@ rule sweep_context:
         model="results/{scale}/models/{variant}/seed_{seed}",
         cells="results/{scale}/datasets/{dataset}/cells.h5ad",
     output:
-        "results/{scale}/context_sweep/{variant}/seed_{seed}/{dataset}.tsv",
+        table="results/{scale}/context_sweep/{variant}/seed_{seed}/{dataset}.tsv",
+        cost="results/{scale}/context_sweep/{variant}/seed_{seed}/{dataset}.cost.json",
     log:
         "results/{scale}/logs/sweep_context/{variant}/seed_{seed}/{dataset}.log",
     wildcard_constraints:
@@ -18,7 +19,7 @@ rule sweep_context:
         settings=json.dumps(CONTEXT_SWEEP["settings"]),
     shell:
         "scprint2 sweep-context --model {input.model} --cells {input.cells} --settings {params.settings:q}"
-        " --out {output} > {log} 2>&1"
+        " --out {output.table} > {log} 2>&1"
 
 
 rule draw_context_sweep:

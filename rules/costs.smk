@@ -1,4 +1,4 @@
-# What rows cost, and their scores against it.
+# What rows cost, their scores against it, and what all that the report shows beside them costs.
 
 
 rule account_costs:
@@ -16,6 +16,23 @@ rule account_costs:
         rows=row_names(),
     script:
         "../workflow/scripts/account_costs.py"
+
+
+rule account_study_costs:
+    input:
+        models=shorter_models,
+        predictions=shorter_predictions,
+        evaluations=shorter_evaluations,
+        sweeps=sweep_costs,
+        studies=study_folders,
+    output:
+        "results/{scale}/study_costs.csv",
+    log:
+        "results/{scale}/logs/account_study_costs.log",
+    conda:
+        "../envs/scprint2.yaml"
+    script:
+        "../workflow/scripts/account_study_costs.py"
 
 
 rule draw_pareto:

@@ -1,4 +1,5 @@
-# Scores along training: some rows are trained for fewer epochs too, and scored. On demand, and for the report.
+# Scores along training, and at an equal budget of it: some rows are trained for fewer epochs too, and scored. On demand, and for the
+# report.
 
 
 rule draw_score_curves:
@@ -35,3 +36,20 @@ rule draw_score_curves:
         " --files models {input.models} --files scores {input.scores}"
         " --parameters columns={params.columns:q} controls={input.controls} figures={params.figures}"
         " scale={wildcards.scale} > {log.text} 2>&1"
+
+
+rule compare_at_equal_budget:
+    input:
+        models=followed_models,
+        scores=followed_scores,
+        controls="results/{scale}/controls.tsv",
+    output:
+        "results/{scale}/equal_budget.csv",
+    log:
+        "results/{scale}/logs/compare_at_equal_budget.log",
+    conda:
+        "../envs/scprint2.yaml"
+    params:
+        columns=table_columns(),
+    script:
+        "../workflow/scripts/compare_at_equal_budget.py"

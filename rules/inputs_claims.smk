@@ -1,5 +1,5 @@
-# From the claims ledger to what its tests read beside Table 1: trainings, which every run has, and, for `claims_all` alone, studies,
-# sweeps, comparisons of known networks and datasets, which no part of Table 1 makes.
+# From the claims ledger to what its tests read beside Table 1: trainings and listings, which every run has, and, for `claims_all` alone,
+# studies, sweeps, what trainings have seen, known networks and datasets, which no part of Table 1 makes.
 from scprint2 import claims_sources
 
 WITH_ALL = "claims_all"
@@ -10,6 +10,23 @@ def claimed_tests():
     """The tests of all claims."""
     claims = overlay.read_yaml(CONFIG / "paper" / "claims.yaml")["claims"]
     return [claim["test"] for claim in claims]
+
+
+def claimed_counts(of):
+    """The tests that count something of a kind."""
+    return [
+        test for test in claimed_tests() if test["kind"] == "count" and test["of"] == of
+    ]
+
+
+def claimed_listings(wildcards):
+    """The frozen listings in which claims count datasets."""
+    counts = claimed_counts(claims_sources.LISTINGS)
+    names = {path.split(".")[0] for test in counts for path in test["values"]}
+    return {
+        name: [str(CONFIG / inventory.MANIFESTS / f"{name}.tsv")]
+        for name in sorted(names)
+    }
 
 
 def claimed_settings(wildcards):
@@ -23,7 +40,7 @@ def claimed_settings(wildcards):
 
 def claimed_trainings(wildcards):
     """The trained rows in which claims count something: the model of the first seed and the corpus."""
-    counts = [test for test in claimed_tests() if test["kind"] == "count"]
+    counts = claimed_counts(claims_sources.TRAININGS)
     rows = {row for test in counts for row in claims_sources.named_rows(test)}
     return {
         row: [
@@ -33,10 +50,6 @@ def claimed_trainings(wildcards):
         for row in VARIANTS
         if row in rows
     }
-
-
-def training_files(wildcards):
-    return [path for paths in claimed_trainings(wildcards).values() for path in paths]
 
 
 def tests_reading(source):
@@ -51,7 +64,7 @@ def tests_reading(source):
 
 
 def counted_in(source):
-    """The datasets or known networks in which claims count something."""
+    """The rows, datasets or known networks in which claims count something."""
     return {
         path.split(".")[0] for test in tests_reading(source) for path in test["values"]
     }
@@ -71,11 +84,29 @@ def claimed_figures(wildcards):
     }
 
 
+def claimed_draws(wildcards):
+    """What the first training of each row has seen whose cells claims count."""
+    return {
+        row: [f"results/{wildcards.scale}/draws/{row}/seed_0.json"]
+        for row in sorted(counted_in(claims_sources.DRAWS))
+    }
+
+
+def claimed_truths(wildcards):
+    """Known networks as published, of those that claims count, where their file can be had."""
+    names = counted_in(claims_sources.PUBLISHED)
+    return {
+        name: [f"resources/{wildcards.scale}/truth/{name}.tsv.gz"]
+        for name, source in TRUTHS.items()
+        if name in names and source.is_within_reach(config["mirror"])
+    }
+
+
 def claimed_datasets(wildcards):
     """What is known of the cells of the test sets in which claims count something."""
     names = counted_in(claims_sources.DATASETS)
     return {
-        name: f"results/{wildcards.scale}/datasets/{name}/read.parquet"
+        name: [f"results/{wildcards.scale}/datasets/{name}/read.parquet"]
         for name in TEST_DATASETS
         if name in names
     }
@@ -98,27 +129,47 @@ def claimed_studies(wildcards):
     return found
 
 
-def further_files(wildcards):
-    """All of these files, where claims are to be held against them."""
-    if wildcards.claims != WITH_ALL:
-        return []
-    studies = claimed_studies(wildcards).values()
-    return [
-        *claimed_figures(wildcards).values(),
-        *claimed_datasets(wildcards).values(),
-        *(folder for study in studies for folder in study["scores"]),
-    ]
+def counted_beside(wildcards):
+    """What claims count that no part of Table 1 makes: kind to name to files."""
+    return {
+        claims_sources.DRAWS: claimed_draws(wildcards),
+        claims_sources.PUBLISHED: claimed_truths(wildcards),
+        claims_sources.DATASETS: claimed_datasets(wildcards),
+    }
+
+
+def counted_sources(wildcards):
+    """All that claims count, as far as they are to be held against it."""
+    further = counted_beside(wildcards) if wildcards.claims == WITH_ALL else {}
+    return further | {
+        claims_sources.TRAININGS: claimed_trainings(wildcards),
+        claims_sources.LISTINGS: claimed_listings(wildcards),
+    }
+
+
+def counted_files(wildcards):
+    """The files in which they count."""
+    kinds = counted_sources(wildcards).values()
+    return [path for names in kinds for files in names.values() for path in files]
 
 
 def further_sources(wildcards):
-    """What of it is to be read, by value; nothing where claims are held against Table 1 alone."""
+    """Figures and studies that claims read; nothing where they are held against Table 1 alone."""
     if wildcards.claims != WITH_ALL:
-        return {"figures": {}, "datasets": {}, "studies": {}}
+        return {"figures": {}, "studies": {}}
     return {
         "figures": claimed_figures(wildcards),
-        "datasets": claimed_datasets(wildcards),
         "studies": claimed_studies(wildcards),
     }
+
+
+def further_files(wildcards):
+    """The files of these."""
+    further = further_sources(wildcards)
+    folders = [
+        path for study in further["studies"].values() for path in study["scores"]
+    ]
+    return [*further["figures"].values(), *folders]
 
 
 def why_not_made(source):
@@ -136,7 +187,7 @@ def absent_sources(wildcards):
     """What is not there for the tests of claims: how it is made, or why this run cannot make it."""
     made = {
         *claimed_figures(wildcards),
-        *([claims_sources.DATASETS] if claimed_datasets(wildcards) else []),
+        *(of for of, names in counted_beside(wildcards).items() if names),
         *(claims_sources.STUDY + study for study in claimed_studies(wildcards)),
     }
     wanted = {

@@ -206,6 +206,29 @@ def followed_trainings():
     ]
 
 
+def shorter_trainings():
+    """Row and seed of those of them that are no part of Table 1."""
+    return [(row, seed) for row, seed in followed_trainings() if row in BUDGETS]
+
+
+def shorter_models(wildcards):
+    """The models of these."""
+    return [
+        f"results/{wildcards.scale}/models/{row}/seed_{seed}"
+        for row, seed in shorter_trainings()
+    ]
+
+
+def shorter_predictions(wildcards):
+    """Their predictions."""
+    return fill_rows(PREDICTION_FILE, wildcards.scale, shorter_trainings())
+
+
+def shorter_evaluations(wildcards):
+    """What their evaluations have cost."""
+    return fill_rows(COST_FILE, wildcards.scale, shorter_trainings())
+
+
 def followed_scores(wildcards):
     """The score files of these trainings."""
     return fill_rows(SCORE_FILE, wildcards.scale, followed_trainings())

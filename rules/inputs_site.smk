@@ -46,6 +46,25 @@ def site_study_scores(wildcards):
     return [path for study in site_studies(wildcards) for path in study["scores"]]
 
 
+def study_folders(wildcards):
+    """Predictions and scores of all studies that the site shows or a claim on it reads."""
+    claimed = claimed_studies(wildcards).values()
+    scores = [path for study in claimed for path in study["scores"]]
+    scores = sorted({*site_study_scores(wildcards), *scores})
+    return [
+        f"{path.removesuffix('scores')}{part}"
+        for path in scores
+        for part in ("predictions", "scores")
+    ]
+
+
+def sweep_costs(wildcards):
+    """What the context sweep has cost, where the site shows it."""
+    if "context_sweep" not in further_figures():
+        return []
+    return [path.replace(".tsv", ".cost.json") for path in context_sweeps(wildcards)]
+
+
 def site_notebooks(wildcards):
     """The pages of the executed notebooks: of every row and seed, and of the figures."""
     rows = [(row, seed) for row in [*VARIANTS, *BASELINES] for seed in seeds(row)]

@@ -33,6 +33,9 @@ rule run_study:
         notebooks=study_notebooks,
         runner="workflow/scripts/run_notebook.py",
     output:
+        predictions=directory(
+            "results/{scale}/studies/{study}/{variant}/seed_{seed}/predictions"
+        ),
         scores=directory("results/{scale}/studies/{study}/{variant}/seed_{seed}/scores"),
         notebook="reports/{scale}/studies/{study}/{variant}/seed_{seed}.ipynb",
         page=report(
@@ -51,10 +54,9 @@ rule run_study:
     params:
         jobs=study_text,
         method=study_method,
-        predictions="results/{scale}/studies/{study}/{variant}/seed_{seed}/predictions",
     shell:
         "python {input.runner} {input.notebooks} --log {log.notebook} --out {output.notebook}"
-        " --parameters {params.method} jobs={params.jobs:q} out={params.predictions} predictions={params.predictions}"
+        " --parameters {params.method} jobs={params.jobs:q} out={output.predictions} predictions={output.predictions}"
         " scores={output.scores} seen={input.seen} controls= scale={wildcards.scale} variant={wildcards.variant}"
         " seed={wildcards.seed} > {log.text} 2>&1"
 

@@ -53,7 +53,7 @@ rule publish_table1:
     log:
         "results/logs/publish_{table}.log",
     wildcard_constraints:
-        table=r"table1(_long|_comparisons|_vs_paper)?\.(csv|html|pdf)|costs\.csv",
+        table=r"table1(_long|_comparisons|_vs_paper)?\.(csv|html|pdf)|((study_)?costs|equal_budget)\.csv",
     localrule: True
     conda:
         "../envs/scprint2.yaml"

@@ -147,7 +147,7 @@ def test_a_value_that_is_not_the_printed_one_is_refused(tmp_path):
         ({"kind": "setting", "of": "code", "values": {"location_step": 1}}, "code has no setting 'location_step'"),
         (
             {"kind": "count", "of": "models", "values": {"base.days": [1, 2]}},
-            "'trainings', 'truth_overlap' or 'datasets'",
+            "'trainings', 'draws', 'truth_overlap'",
         ),
         ({"kind": "count", "of": "trainings", "values": {"base.days": [1]}}, "at least 2 items"),
         (
@@ -161,6 +161,12 @@ def test_a_value_that_is_not_the_printed_one_is_refused(tmp_path):
             "no 'gwps' in truth_overlap",
         ),
         ({"kind": "count", "of": "datasets", "values": {"cortex.expressed_genes": [0, 1]}}, "no 'cortex' in datasets"),
+        ({"kind": "count", "of": "draws", "values": {"base.cell": [0, 1]}}, "no 'cell' in draws; known"),
+        (
+            {"kind": "count", "of": "truths_as_published", "values": {"omnipath.edges": [0, 1]}},
+            "no 'edges' in truths_as_published; known",
+        ),
+        ({"kind": "count", "of": "listings", "values": {"gse.datasets": [0, 1]}}, "no 'gse' in listings; known"),
         (TREND | {"row": "vae"}, "the context sweep has no row 'vae'"),
         (TREND | {"labels": ["cell_typ"]}, r"no labels \['cell_typ'\] for base"),
         (TREND | {"lengths": [200, 8001]}, r"no lengths \[8001\] for base"),
@@ -190,6 +196,9 @@ def test_only_what_no_part_of_table_1_makes_is_run_for_a_claim(ledger):
     assert {name: sources for name, sources in reading.items() if sources} == {
         "context_sweep": ["context_sweep"],
         "smart_seq_depth": ["datasets"],
+        "cells_seen": ["draws"],
+        "expressed_genes": ["draws"],
+        "cellmap": ["truths_as_published"],
         "open_problems_embedding": ["study open_problems"],
         "truth_overlap_gwps": ["truth_overlap"],
         "truth_overlap": ["truth_overlap"],
@@ -200,6 +209,7 @@ def test_the_rows_whose_trainings_are_counted_are_named(ledger):
     counts = {claim.id: named_rows(claim.test.model_dump()) for claim in ledger.claims if claim.test.kind == "count"}
     assert counts["active_parameters"] == ["v2_small"]
     assert counts["truth_overlap"] == []
+    assert counts["cells_seen"] == ["v2_small"] * 3
 
 
 def test_the_example_of_the_documentation_is_a_claim():

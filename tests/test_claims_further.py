@@ -15,6 +15,7 @@ from scprint2.claims_results import read_results
 from scprint2.claims_sources import further_sources
 from scprint2.claims_verdicts import Judged, judge_claims, to_frame
 from scprint2.data.genes import LOCATION_STEP_BP
+from scprint2.data.manifests import Listed, write_manifest
 from scprint2.metrics.overlap import compare_truths
 from scprint2.paper import read_paper
 from scprint2.table import LONG_KEYS
@@ -100,6 +101,26 @@ def write_training(folder) -> list[str]:
     return [str(model), str(folder / "corpus.json")]
 
 
+def write_draws(path) -> str:
+    path.write_text(json.dumps({"distinct_profiles": 2_000_000_000, "drawn_at_least_3200": 33.4}))
+    return str(path)
+
+
+def write_truth(path) -> str:
+    """Three pairs of three genes, of which one is there both ways and one is a gene with itself."""
+    edges = [("A", "B"), ("B", "A"), ("A", "C"), ("C", "C")]
+    pd.DataFrame(edges, columns=["regulator", "target"]).to_csv(path, sep="\t", index=False)
+    return str(path)
+
+
+def write_listing(path, *, comment: str = "of a day") -> str:
+    rows = [
+        Listed(name=name, organism="NCBITaxon:9606", url=(f"https://a.b/{name}",), file=name) for name in ("one", "two")
+    ]
+    write_manifest(path, rows, comment=comment)
+    return str(path)
+
+
 @pytest.fixture
 def everything(tmp_path) -> dict[str, Any]:
     """What `read_further` reads, all of it made."""
@@ -109,12 +130,20 @@ def everything(tmp_path) -> dict[str, Any]:
     return {
         "experiments": {"tasks": {"annotate": {"smoothing": {"strength": 0.1}}}},
         "partial": {},
-        "trainings": {"base": write_training(tmp_path)},
+        "counted": {
+            "trainings": {"base": write_training(tmp_path)},
+            "draws": {"base": [write_draws(tmp_path / "draws.json")]},
+            "truths_as_published": {"cellmap": [write_truth(tmp_path / "cellmap.tsv.gz")]},
+            "datasets": {"cortex": [str(tmp_path / "read.parquet")]},
+            "listings": {
+                "whole": [write_listing(tmp_path / "whole.tsv")],
+                "half": [write_listing(tmp_path / "half.tsv", comment="partial: 2 of 9 samples")],
+            },
+        },
         "figures": {
             "context_sweep": write_sweep(tmp_path / "context_sweep.csv"),
             "truth_overlap": str(tmp_path / "truth_overlap.csv"),
         },
-        "datasets": {"cortex": str(tmp_path / "read.parquet")},
         "studies": {"open_problems": write_study(tmp_path / "study")},
         "absent": {},
     }
@@ -157,6 +186,9 @@ REPRODUCED = [
     count("trainings", base__genes=[3, 3], base__factors=[2, 2]),
     count("trainings", base__accuracy_sex=[75, 75]),
     count("datasets", cortex__expressed_genes=[15, 15]),
+    count("draws", base__distinct_profiles=[1.5e9, 2.5e9], base__drawn_at_least_3200=[32, 34]),
+    count("truths_as_published", cellmap__connections=[3, 3], cellmap__genes=[3, 3]),
+    count("listings", whole__datasets=[2, 2]),
 ]
 CONTRADICTED = [
     study("below"),
@@ -166,6 +198,9 @@ CONTRADICTED = [
     count("truth_overlap", one__two__shared=[1, 1], two__one__shared=[2, 3]),
     count("trainings", base__days=[2.1, 2.5]),
     count("datasets", cortex__expressed_genes=[5500, 6500]),
+    count("draws", base__drawn_at_least_3200=[30, 32]),
+    count("truths_as_published", cellmap__connections=[4, 4]),
+    count("listings", whole__datasets=[20_000, 20_500]),
 ]
 OPTIONAL = [claim for claim in REPRODUCED if further_sources(claim.test.model_dump())]
 NOT_YET = [
@@ -174,6 +209,8 @@ NOT_YET = [
     (trend("above", labels=("sex",)), "no accuracy of sex (deep cells) at all"),
     (count("truth_overlap", one__three__share=[0, 1]), "no 'three' among what was counted here"),
     (count("trainings", gnn__days=[0, 9]), "no 'gnn' among what was counted here"),
+    (count("draws", gnn__steps=[0, 9]), "no 'gnn' among what was counted here"),
+    (count("listings", half__datasets=[2, 2]), "the listing of half is not complete (2 of 9 samples)"),
 ]
 
 
@@ -191,7 +228,7 @@ def test_what_is_there_contradicts_a_claim(everything, claim):
 @pytest.mark.parametrize("scale", ["paper", "mini"])
 def test_what_was_not_made_is_not_run_and_the_command_is_named(everything, claim, scale):
     (source,) = further_sources(claim.test.model_dump())
-    nothing = everything | {"figures": {}, "datasets": {}, "studies": {}, "absent": {source: HOW_TO}}
+    nothing = everything | {"figures": {}, "counted": {}, "studies": {}, "absent": {source: HOW_TO}}
     judged = judge(claim, read_further(**nothing), scale=scale)
     assert (judged.verdict, judged.here) == (
         ("not run", "") if scale == "paper" else ("not testable at this scale", "not run")
@@ -237,12 +274,26 @@ def test_a_study_is_averaged_over_its_datasets_and_its_rows_seeds(everything):
 
 
 @pytest.mark.parametrize(
-    "claim", [study("above"), trend("above", row="base"), count("trainings", base__cells=[12, 12])]
+    "claim",
+    [
+        study("above"),
+        trend("above", row="base"),
+        count("trainings", base__cells=[12, 12]),
+        count("draws", base__distinct_profiles=[0, 3e9]),
+    ],
 )
 def test_no_verdict_rests_on_a_part_of_a_corpus(everything, claim):
     judged = judge(claim, read_further(**everything | {"partial": {"base": "4 datasets of 812"}}))
     assert judged.verdict == "not tested yet"
     assert "4 datasets of 812" in judged.reason
+
+
+def test_a_number_that_lacks_something_to_be_the_papers_is_shown_and_not_judged(everything):
+    test = {"values": {"base.distinct_profiles": [1, 2]}, "lacks": "a training as long as the paper's"}
+    judged = judge(make_claim(kind="count", of="draws", **test), read_further(**everything))
+    assert judged.verdict == "not tested yet"
+    assert judged.reason == "Missing: a training as long as the paper's"
+    assert judged.outcomes[0].ours == 2_000_000_000
 
 
 @pytest.mark.parametrize(

@@ -9,14 +9,20 @@ from anndata import AnnData
 
 from scprint2.accounting import JobCost
 from scprint2.costs import (
+    BY_ROW,
+    BY_STUDY,
     EVALUATION,
     NOT_AVAILABLE,
     PREDICTION,
+    SWEEP,
     TRAINING,
     collect_costs,
+    collect_study_costs,
     read_costs,
     read_evaluation_cost,
     read_prediction_cost,
+    read_study_costs,
+    read_sweep_cost,
     read_training_cost,
     sum_costs,
     write_costs,
@@ -80,7 +86,7 @@ def test_sums_keep_the_largest_memory_and_energy_only_where_every_job_tells_it()
         job("other", PREDICTION, task="embed", energy_joules=5.0),
         job("other", PREDICTION, task="denoise"),
     ]
-    sums = sum_costs(collect_costs(jobs, ROWS)).set_index("variant")
+    sums = sum_costs(collect_costs(jobs, ROWS), by=BY_ROW).set_index("variant")
     assert (sums.loc["base", "seconds"], sums.loc["base", "peak_memory_bytes"], sums.loc["base", "cells"]) == (
         4,
         300,
@@ -88,6 +94,35 @@ def test_sums_keep_the_largest_memory_and_energy_only_where_every_job_tells_it()
     )
     assert sums.loc["base", "energy_joules"] == 12
     assert np.isnan(sums.loc["other", "energy_joules"])
+
+
+def test_a_study_is_charged_its_predictions_and_evaluations_and_a_sweep_its_own(tmp_path):
+    study = tmp_path / "studies/depth_full/base/seed_1"
+    for dataset, seconds in (("lung", 2.0), ("blood", 3.0)):
+        cells = AnnData(np.ones((2, 1)), obs=pd.DataFrame(index=["a", "b"]))
+        about = {"cost": {**COST.to_json(), "seconds": seconds}}
+        write_prediction(study / f"predictions/denoise/{dataset}.h5ad", cells, about=about)
+    write_json(study / "scores/denoise/lung.cost.json", {**COST.to_json(), "seconds": 0.5})
+    swept = tmp_path / "context_sweep/base/seed_0/smart.cost.json"
+    write_json(swept, {**COST.to_json(), "seconds": 7.0})
+    shorter = {"study": "score_curves", **job("base-epochs_2", TRAINING, seconds=9.0)}
+    costs = collect_study_costs([shorter, *read_study_costs(study), read_sweep_cost(swept)])
+    assert costs[["study", "variant", "seed", "job", "dataset", "seconds"]].to_numpy().tolist() == [
+        ["context_sweep", "base", 0, SWEEP, "smart", 7.0],
+        ["depth_full", "base", 1, PREDICTION, "blood", 3.0],
+        ["depth_full", "base", 1, PREDICTION, "lung", 2.0],
+        ["depth_full", "base", 1, EVALUATION, "lung", 0.5],
+        ["score_curves", "base-epochs_2", 0, TRAINING, "all", 9.0],
+    ]
+    write_costs(costs, tmp_path / "study_costs.csv")
+    sums = sum_costs(read_costs(tmp_path / "study_costs.csv"), by=BY_STUDY)
+    assert sums["seconds"].tolist() == [7.0, 5.0, 0.5, 9.0]
+    assert sums["cells"].tolist() == [8, 16, 8, 8]
+
+
+def test_a_run_without_studies_has_a_table_of_their_costs_without_lines(tmp_path):
+    write_costs(collect_study_costs([]), tmp_path / "study_costs.csv")
+    assert sum_costs(read_costs(tmp_path / "study_costs.csv"), by=BY_STUDY).empty
 
 
 def test_the_front_holds_just_the_rows_that_nothing_beats():

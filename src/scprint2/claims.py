@@ -102,15 +102,19 @@ class Count(Entry):
     Attributes
     ----------
     of
-        `trainings` (a row's first seed), `truth_overlap` or `datasets`.
+        `trainings` (a row's first seed), `draws` (the cells that it has seen), `truth_overlap`, `truths_as_published`, `datasets`
+        or `listings`.
     values
-        Path of each number, `row.quantity`, `first.second.column` or `dataset.quantity`, to the least and the most that it may
-        be.
+        Path of each number, `row.quantity`, `first.second.column`, or `truth`, `dataset` or `listing` and quantity, to the least
+        and the most that it may be.
+    lacks
+        What our numbers lack to be those that the paper means: they are shown, and no verdict rests on them.
     """
 
     kind: Literal["count"]
-    of: Literal["trainings", "truth_overlap", "datasets"]
+    of: Literal["trainings", "draws", "truth_overlap", "truths_as_published", "datasets", "listings"]
     values: dict[str, Annotated[list[float], Field(min_length=2, max_length=2)]] = Field(min_length=1)
+    lacks: str = ""
 
 
 class Missing(Entry):

@@ -23,7 +23,10 @@ from scprint2.claims_further import QUANTITIES, read_constants
 from scprint2.claims_sources import (
     CODE,
     DATASETS,
+    DRAWS,
+    LISTINGS,
     OVERLAP,
+    PUBLISHED,
     ROLES,
     SCALE,
     TASKS,
@@ -36,6 +39,7 @@ from scprint2.config.overlay import PAPER_SCALE, list_variants, read_scale, read
 from scprint2.config.studies import read_studies
 from scprint2.config.sweeps import read_sweep
 from scprint2.config.tasks import list_baselines, read_tasks
+from scprint2.data.inventory import MANIFESTS
 from scprint2.data.registry import read_registry
 from scprint2.paper import read_paper
 from scprint2.table_cells import COST
@@ -170,17 +174,20 @@ class _Sweep:
 
 
 class _Counts:
-    """What is counted in trainings, in known networks and in datasets."""
+    """What is counted in trainings, known networks, datasets and listings."""
 
     def __init__(self, config: Path) -> None:
         networks = read_paper_settings(config, TRUTHS)
         self.known = {
             TRAININGS: (list_variants(config), QUANTITIES[TRAININGS]),
+            DRAWS: (list_variants(config), QUANTITIES[DRAWS]),
             OVERLAP: (networks, networks, QUANTITIES[OVERLAP]),
+            PUBLISHED: (networks, QUANTITIES[PUBLISHED]),
             DATASETS: (
                 read_registry(config.parent / read_scale(config, PAPER_SCALE)["registry"]),
                 QUANTITIES[DATASETS],
             ),
+            LISTINGS: ([path.stem for path in (config / MANIFESTS).glob("*.tsv")], QUANTITIES[LISTINGS]),
         }
 
     def faults(self, claim: Claim) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """What claims are held against beside Table 1: settings, studies, the context sweep, and what was counted."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from scprint2.claims_sources import CODE, DATASETS, OVERLAP, SWEEP, TRAININGS
+from scprint2.claims_sources import CODE, DATASETS, DRAWS, LISTINGS, OVERLAP, PUBLISHED, SWEEP, TRAININGS
 from scprint2.config.finetuning import FinetuneSettings
+from scprint2.data import draws as of_draws
 from scprint2.data.genes import LOCATION_STEP_BP
+from scprint2.data.manifests import read_manifest
 from scprint2.data.vocabulary import CLASSES
+from scprint2.files import read_json
 from scprint2.metrics.embedding import BATCH_PERCENT, BIO_PERCENT
 from scprint2.metrics.overlap import COLUMNS
 from scprint2.table_cells import FAILED, Cell
@@ -29,8 +32,11 @@ QUANTITIES: Mapping[str, tuple[str, ...]] = {  # what is counted where
         "factors",
         *(f"accuracy_{name}" for name in CLASSES),
     ),
+    DRAWS: of_draws.QUANTITIES,
     OVERLAP: COLUMNS[2:],
+    PUBLISHED: ("connections", "genes"),
     DATASETS: ("expressed_genes",),
+    LISTINGS: ("datasets",),
 }
 
 
@@ -52,16 +58,19 @@ class Further:
         What `Setting.of` names, at the paper's scale.
     partial
         Rows whose corpus is not complete, with what it lacks; no verdict rests on them.
+    unlisted
+        Listings that are not complete, with what they lack; nor on these.
     sweep
         The table of the context sweep.
     counts
-        `trainings`, `truth_overlap` and `datasets`: a tree of numbers each.
+        A tree of numbers for each that `Count.of` names.
     absent
         What was not made (`claims_sources.further_sources`), with how to make it, or why there is nothing to make.
     """
 
     experiments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     partial: Mapping[str, str] = field(default_factory=dict)
+    unlisted: Mapping[str, str] = field(default_factory=dict)
     studies: Mapping[str, Study] = field(default_factory=dict)
     sweep: pd.DataFrame | None = None
     counts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -72,9 +81,8 @@ def read_further(
     *,
     experiments: Mapping[str, Mapping[str, Any]],
     partial: Mapping[str, str],
-    trainings: Mapping[str, Sequence[str]],
+    counted: Mapping[str, Mapping[str, Sequence[str]]],
     figures: Mapping[str, str],
-    datasets: Mapping[str, str],
     studies: Mapping[str, Mapping[str, Sequence[str]]],
     absent: Mapping[str, str],
 ) -> Further:
@@ -82,24 +90,22 @@ def read_further(
 
     Parameters
     ----------
-    trainings
-        Row to its model folder and its corpus.
+    counted
+        Kind of count, of `COUNTERS`, to name to the files in which it counts.
     figures
         `context_sweep` and `truth_overlap` to their tables, as far as they were made.
-    datasets
-        Dataset to what is known of its cells.
     studies
         Study to its `datasets` and its folders of `scores`.
     """
     return Further(
         experiments={**experiments, CODE: read_constants()},
         partial=partial,
+        unlisted=find_unlisted(counted.get(LISTINGS, {})),
         studies={name: read_study(study["scores"], datasets=study["datasets"]) for name, study in studies.items()},
         sweep=read_sweep(figures[SWEEP]) if SWEEP in figures else None,
         counts={
-            TRAININGS: {row: count_training(model, corpus) for row, (model, corpus) in trainings.items()},
             OVERLAP: count_overlap(figures[OVERLAP]) if OVERLAP in figures else {},
-            DATASETS: {name: count_dataset(path) for name, path in datasets.items()},
+            **{of: {name: COUNTERS[of](*files) for name, files in names.items()} for of, names in counted.items()},
         },
         absent=absent,
     )
@@ -154,10 +160,37 @@ def count_overlap(path: str | Path) -> dict[str, dict[str, dict[str, int | float
     return found
 
 
+def find_unlisted(listings: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """The listings that are not complete, with what they lack."""
+    manifests = {name: read_manifest(path) for name, (path,) in listings.items()}
+    return {name: manifest.partial for name, manifest in manifests.items() if manifest.partial}
+
+
+def count_listing(path: str | Path) -> dict[str, int]:
+    """Count the datasets of a frozen listing."""
+    return {"datasets": len(read_manifest(path).datasets)}
+
+
+def count_connections(path: str | Path) -> dict[str, int]:
+    """Count a known network as published: the pairs of genes, each once whatever its direction, and the genes in them."""
+    edges = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
+    pairs = {frozenset(edge) for edge in edges[["regulator", "target"]].itertuples(index=False, name=None)}
+    return {"connections": len(pairs), "genes": len(frozenset().union(*pairs))}
+
+
 def count_dataset(path: str | Path) -> dict[str, int | float]:
     """What is known of the cells of a dataset that were kept (`read.parquet`): the mean of `expressed_genes`."""
     cells = pd.read_parquet(path, columns=["genes", "reason"])
     return {"expressed_genes": float(cells.loc[cells["reason"] == "kept", "genes"].mean())}
+
+
+COUNTERS: Mapping[str, Callable[..., Mapping[str, Any]]] = {  # kind of `Count.of` to what counts the files of one name
+    TRAININGS: count_training,
+    DRAWS: read_json,
+    PUBLISHED: count_connections,
+    DATASETS: count_dataset,
+    LISTINGS: count_listing,
+}
 
 
 def gain_cells(sweep: pd.DataFrame, *, label: str, group: str, lengths: Sequence[int] | None) -> dict[str, Cell]:

@@ -37,8 +37,11 @@ SETTINGS_OF: Mapping[str, str] = {
 }
 COUNTED_IN: Mapping[str, str] = {
     "trainings": "the first training of a row and its corpus",
+    "draws": "what the first training of a row has seen",
     "truth_overlap": "the known networks (truth_overlap.csv)",
+    "truths_as_published": "a known network, its genes named as published",
     "datasets": "the cells of a dataset",
+    "listings": "the frozen listing of a source (config/manifests)",
 }
 
 

@@ -13,6 +13,8 @@ from scprint2.data.truths import read_truths
 # In place of a row: the values of the scale itself, those of tasks, ...
 SCALE, TASKS, TRUTHS, ROLES, CODE = "scale", "tasks", "truths", "roles", "code"
 OVERLAP, TRAININGS, DATASETS, SWEEP = "truth_overlap", "trainings", "datasets", "context_sweep"
+DRAWS, PUBLISHED, LISTINGS = "draws", "truths_as_published", "listings"
+OF_ROWS = (TRAININGS, DRAWS)  # counted in a row's training
 STUDY = "study "  # before the name of a study
 
 
@@ -45,14 +47,14 @@ def study_of(measure: str) -> str:
 
 
 def further_sources(test: Mapping[str, Any]) -> list[str]:
-    """What a test reads that no part of Table 1 makes: `context_sweep`, `truth_overlap`, `datasets`, or `study NAME`."""
+    """What a test reads that no part of Table 1 makes: `context_sweep`, `draws`, `datasets` and so on, or `study NAME`."""
     match test["kind"]:
         case "difference" | "value":
             studies = map(study_of, test["measures"] if "measures" in test else [test["measure"]])
             return [STUDY + study for study in dict.fromkeys(studies) if study]
         case "trend":
             return [SWEEP]
-        case "count" if test["of"] != TRAININGS:
+        case "count" if test["of"] not in (TRAININGS, LISTINGS):
             return [test["of"]]
     return []
 
@@ -64,6 +66,6 @@ def named_rows(test: Mapping[str, Any]) -> list[str]:
             return [*test["rows"], *test["against"]]
         case "value" | "trend":
             return [test["row"]]
-        case "count" if test["of"] == TRAININGS:
+        case "count" if test["of"] in OF_ROWS:
             return [path.split(".")[0] for path in test["values"]]
     return []

@@ -12,7 +12,7 @@ import pandas as pd
 
 from scprint2.claims import Claim, Count, Difference, Ledger, Missing, Setting, Trend, Untestable, Value, find_setting
 from scprint2.claims_results import Results, gain_of
-from scprint2.claims_sources import TRAININGS, further_sources
+from scprint2.claims_sources import LISTINGS, OF_ROWS, further_sources
 from scprint2.config.overlay import PAPER_SCALE
 from scprint2.stats import CONFIDENCE, Interval, mean_interval, prediction_interval
 from scprint2.table_cells import Cell
@@ -211,17 +211,28 @@ def _mean(
 
 def _counts(test: Count, results: Results) -> Iterator[Outcome]:
     for path, (low, high) in test.values.items():
-        row = path.split(".")[0] if test.of == TRAININGS else ""
+        name = path.split(".")[0]
+        row = name if test.of in OF_ROWS else ""
         known: dict[str, Any] = {"wanted": f"{low:,.10g} to {high:,.10g}"}
         try:
-            ours = find_setting(results.further.counts[test.of], path)
+            ours = find_setting(results.further.counts.get(test.of, {}), path)
         except KeyError as error:
             yield Outcome(row, "", path, NO_INTERVAL, reason=f"no {error} among what was counted here", **known)
             continue
-        if row in results.further.partial:
-            yield Outcome(row, "", path, NO_INTERVAL, ours, reason=_partial(row, results), **known)
+        if fault := _count_fault(test, name, results):
+            yield Outcome(row, "", path, NO_INTERVAL, ours, reason=fault, **known)
             continue
         yield Outcome(row, "", path, IN_RANGE if low <= ours <= high else OUTSIDE, ours, **known)
+
+
+def _count_fault(test: Count, name: str, results: Results) -> str:
+    """Why a number that was counted gives no verdict; nothing if it does."""
+    further = results.further
+    if test.of in OF_ROWS and name in further.partial:
+        return _partial(name, results)
+    if test.of == LISTINGS and name in further.unlisted:
+        return f"the listing of {name} is not complete ({further.unlisted[name]})"
+    return test.lacks
 
 
 def _differences(test: Difference, results: Results) -> Iterator[Outcome]:

@@ -62,7 +62,7 @@ def test_every_page_that_a_batch_reads_was_asked_for(corpus, asked, neighbors, m
     loader.ask(range(4, 8))
     needed = set()
     for step in range(4, 8):
-        plan = loader._plan(step)
+        plan = loader.plan(step)
         around, _ = loader._neighbors(plan.cells)
         for cell, melted, stored in zip(plan.cells, plan.melted, around, strict=True):
             used = stored[: 6 if melted else plan.neighbors]

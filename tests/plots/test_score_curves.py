@@ -4,7 +4,7 @@ import pytest
 
 from scprint2.files import write_json
 from scprint2.plots.controls import Band
-from scprint2.plots.score_curves import plot_score_curves, read_score_curves
+from scprint2.plots.score_curves import DRAWN, plot_score_curves, read_score_curves
 
 COLUMNS = {
     "denoise": {"task": "denoise", "datasets": ["deep", "smart"], "metric": "spearman_gain"},
@@ -19,7 +19,7 @@ def drawn(tmp_path) -> pd.DataFrame:
     for (name, seed), epochs in TRAININGS.items():
         folder = tmp_path / name / f"seed_{seed}"
         write_json(folder / "record.json", {"epochs": epochs, "steps": 100 * epochs})
-        write_json(folder / "cost.json", {"seconds": 4.0 * epochs})
+        write_json(folder / "cost.json", {"seconds": 4.0 * epochs, "cells": 800 * epochs})
         for task, dataset, metric, value in (
             ("denoise", "deep", "spearman_gain", epochs),
             ("denoise", "smart", "spearman_gain", epochs + 2 * seed),
@@ -34,10 +34,10 @@ def drawn(tmp_path) -> pd.DataFrame:
 
 def test_a_column_is_the_mean_of_its_datasets_at_each_length(drawn):
     base = drawn[(drawn["column"] == "denoise") & (drawn["variant"] == "base")]
-    assert base[["seed", "epochs", "steps", "seconds", "score"]].to_numpy().tolist() == [
-        [0, 2, 200, 8, 2],
-        [0, 6, 600, 24, 6],
-        [1, 6, 600, 24, 7],
+    assert base[["seed", "epochs", "steps", "cells", "seconds", "score"]].to_numpy().tolist() == [
+        [0, 2, 200, 1600, 8, 2],
+        [0, 6, 600, 4800, 24, 6],
+        [1, 6, 600, 4800, 24, 7],
     ]
 
 
@@ -60,6 +60,6 @@ def test_the_controls_of_a_column_lie_behind_both_of_its_panels(drawn):
 
 
 def test_without_any_score_nothing_is_drawn():
-    empty = pd.DataFrame(columns=["column", "variant", "seed", "epochs", "steps", "seconds", "score"])
+    empty = pd.DataFrame(columns=DRAWN)
     with pytest.raises(ValueError, match="nothing to draw"):
         plot_score_curves(empty, COLUMNS, scale="mini")

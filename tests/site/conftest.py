@@ -8,12 +8,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from scprint2.accounting import JobCost
 from scprint2.config import overlay, tasks
-from scprint2.costs import EVALUATION, PREDICTION, TRAINING, collect_costs, write_costs
+from scprint2.costs import EVALUATION, PREDICTION, TRAINING, collect_costs, collect_study_costs, write_costs
+from scprint2.equal_budget import compare_at_equal_budget, write_equal_budget
 from scprint2.files import write_json, write_text
 from scprint2.notebook_page import render_notebook
 from scprint2.pages import Page
+from scprint2.plots.controls import Band
 from scprint2.plots.files import write_figure
+from scprint2.plots.score_curves import DRAWN
 from scprint2.site.beyond import StudyScores
 from scprint2.site.build import Sources, build_site
 from scprint2.table import COST_KEYS, SCORE_KEYS, build_table1
@@ -88,22 +92,27 @@ def make_scores(rows: list[dict], columns: dict[str, dict]) -> pd.DataFrame:
     return scores
 
 
+def make_job(variant: str, job: str) -> dict:
+    cost = JobCost("cpu A", 2.5, 2.0, 0.0, None, "none", 2**30, None, 100)
+    return {"variant": variant, "seed": 0, "job": job, "task": "embed", "dataset": "sim_lung", **cost.to_json()}
+
+
 def make_costs(rows: list[dict]) -> pd.DataFrame:
-    spent = {
-        "device": "cpu A",
-        "seconds": 2.5,
-        "cpu_seconds": 2.0,
-        "gpu_seconds": 0.0,
-        "energy_joules": None,
-        "energy_source": "none",
-    }
-    spent |= {"peak_memory_bytes": 2**30, "peak_gpu_memory_bytes": None, "cells": 100}
-    jobs = [
-        {"variant": row["variant"], "seed": 0, "job": job, "task": "embed", "dataset": "sim_lung", **spent}
-        for row in rows
-        for job in (TRAINING, PREDICTION, EVALUATION)
-    ]
-    return collect_costs(jobs, rows)
+    return collect_costs(
+        [make_job(row["variant"], job) for row in rows for job in (TRAINING, PREDICTION, EVALUATION)], rows
+    )
+
+
+def make_study_costs() -> pd.DataFrame:
+    shorter = [make_job("base-epochs_2", job) for job in (TRAINING, PREDICTION)]
+    return collect_study_costs([{"study": "score_curves", **job} for job in shorter])
+
+
+def make_equal_budget() -> pd.DataFrame:
+    """Base at two lengths, in one column."""
+    points = [("denoise", "base", 0, 2, 20, 160, 1.25, 5.0), ("denoise", "base", 0, 4, 40, 320, 2.5, 7.0)]
+    drawn = pd.DataFrame(points, columns=pd.Index(DRAWN))
+    return compare_at_equal_budget(drawn, ["denoise"], bands={"denoise": Band(-3.0, 1.0, ("random",))})
 
 
 def write_notebook(path: Path) -> None:
@@ -156,6 +165,8 @@ def sources(tmp_path_factory) -> Sources:
     )
     table = build_table1(make_scores(rows, columns), rows, columns=columns, costs=costs)
     write_costs(make_costs(rows), folder / "costs.csv")
+    write_costs(make_study_costs(), folder / "study_costs.csv")
+    write_equal_budget(make_equal_budget(), folder / "equal_budget.csv")
     for name in ("heat_map", "learning_curves", "score_curves", "pareto", "networks"):
         figure, axes = plt.subplots(figsize=(8, 4))
         axes.plot([0, 1])
@@ -182,6 +193,8 @@ def sources(tmp_path_factory) -> Sources:
         table=table,
         changes={"vae": {"model.compressor.kind": ["none", "vae"]}},
         costs=folder / "costs.csv",
+        study_costs=folder / "study_costs.csv",
+        equal_budget=folder / "equal_budget.csv",
         figures=folder,
         further=["networks"],
         studies=[make_study(folder)],

@@ -28,7 +28,7 @@ def check_pages(tab, site) -> None:
 
 def values(tab, column: int) -> list[str]:
     return tab.evaluate(
-        f"[...document.querySelectorAll('table.sortable tbody tr')].map(r => r.cells[{column}].dataset.value"
+        f"[...document.querySelector('table.sortable').querySelectorAll('tbody tr')].map(r => r.cells[{column}].dataset.value"
         f" ?? r.cells[{column}].textContent.trim())"
     )
 

@@ -78,6 +78,17 @@ def test_a_study_stands_beside_the_scores_with_the_settings_of_table_1(site, sou
     assert "Accuracy over genes in context" not in shown  # this run has no such figure
 
 
+def test_scores_at_an_equal_budget_stand_beside_the_curves(site):
+    shown = text_of(site / "curves.html")
+    assert "320 cells seen base 1 7 – seed 0: epoch 4 -3 1" in shown
+    assert "2.5 s of training base 1 7 – seed 0: epoch 4 -3 1" in shown
+
+
+def test_the_page_of_costs_has_the_studies_beside_the_rows(site):
+    shown = text_of(site / "costs.html")
+    assert "score_curves base-epochs_2 0 training 2.5 2 0" in shown
+
+
 def test_the_data_page_has_checksum_licence_and_leaks(site):
     text = text_of(site / "data.html")
     for part in (

@@ -5,6 +5,7 @@ from typer.testing import CliRunner
 
 from scprint2.cli import app
 from scprint2.config.sweeps import read_sweep
+from scprint2.costs import read_sweep_cost
 from scprint2.data import ontology
 from scprint2.metrics.annotation import expected_accuracy
 from scprint2.plots.context_sweep import find_control_range, plot_context_sweep, read_sweeps
@@ -128,6 +129,10 @@ def test_the_command_writes_what_the_figure_reads(pretrained, labeled, tmp_path,
     ]
     done = CliRunner().invoke(app, ["sweep-context", *map(str, arguments), "--device", "cpu"])
     assert done.exit_code == 0, done.output
+    spent = read_sweep_cost(out.with_name("set.cost.json"))
+    assert (spent["variant"], spent["seed"], spent["dataset"]) == ("base", 3, "set")
+    assert spent["seconds"] > 0
+    assert spent["cells"] == min(labeled.n_obs, SETTINGS.cells)
     read = read_sweeps([out])
     assert (read["seed"] == 3).all()
     assert (read["variant"] == "base").all()

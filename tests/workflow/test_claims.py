@@ -1,5 +1,6 @@
 """What is run for the claims: nothing more for Table 1, and for all claims what they read beside it."""
 
+import json
 from collections import Counter
 
 import pandas as pd
@@ -7,7 +8,7 @@ import pytest
 
 from tests.workflow.project import SETTINGS, Project, add_tiny_scale
 
-MORE = ("run_study", "sweep_context", "draw_context_sweep", "compare_truths")
+MORE = ("run_study", "sweep_context", "draw_context_sweep", "compare_truths", "count_draws")
 
 
 def further(jobs: Counter[str]) -> set[str]:
@@ -23,6 +24,8 @@ def claiming(project) -> Project:
         "study": f"{{kind: difference, rows: [base], against: [pca], measures: [embedding_kinds/scib_total], {judged}}}",
         "trend": f"{{kind: trend, row: base, labels: [cell_type], group: all, lengths: [200, 8000], {judged}}}",
         "networks": "{kind: count, of: truth_overlap, values: {sim_k562.sim_kidney.share: [0, 1]}}",
+        "draws": "{kind: count, of: draws, values: {base.distinct_cells: [1, 2]}}",
+        "published": "{kind: count, of: truths_as_published, values: {cellmap.genes: [7543, 7543]}}",
         "dataset": "{kind: count, of: datasets, values: {sim_lung.expressed_genes: [0, 100]}}",
     }
     lines = [f"  - {{id: {name}, section: a, place: here, quote: so, test: {test}}}" for name, test in tests.items()]
@@ -59,3 +62,12 @@ def test_all_claims_are_judged_from_what_was_run(finished):
     assert float(claims.loc["base_parameters", "ours"]) > 0
     assert claims.loc["smart_seq_depth", "here"] == "not run"
     assert "v2_small" in claims.loc["context_sweep", "reason"]
+
+
+def test_what_a_training_has_seen_is_counted_from_its_record(finished):
+    finished.run("results/tiny/draws/base/seed_0.json", "--config", *SETTINGS)
+    found = json.loads((finished / "results/tiny/draws/base/seed_0.json").read_text())
+    assert (found["steps"], found["cells"], found["profiles_per_step"]) == (16, 16 * 8, 8)
+    cost = json.loads((finished / "results/tiny/models/base/seed_0/cost.json").read_text())
+    assert found["cells"] == cost["cells"]
+    assert 0 < found["distinct_cells"] <= found["cells"]

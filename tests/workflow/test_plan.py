@@ -174,6 +174,18 @@ def test_the_context_sweep_is_a_target_of_its_own_for_the_named_rows_that_are_ru
     assert "nothing to draw" in printed
 
 
+def test_scores_at_an_equal_budget_train_shorter_rows_on_demand_and_costs_of_studies_make_no_table_wait(project):
+    add_tiny_scale(project)
+    everything = project.plan("--config", *SETTINGS)
+    assert not {"compare_at_equal_budget", "account_study_costs", "count_draws"} & set(everything)
+    jobs = project.plan("results/equal_budget.csv", "--config", *SETTINGS)
+    assert (jobs["compare_at_equal_budget"], jobs["publish_table1"]) == (1, 1)
+    assert jobs["pretrain"] == 3, "base whole and halved, and the untrained control for the band"
+    costs = project.plan("results/study_costs.csv", "--config", *SETTINGS)
+    assert (costs["account_study_costs"], costs["sweep_context"], costs["table1"]) == (1, 2, 0)
+    assert costs["run_study"] > 0
+
+
 def test_known_networks_are_compared_on_demand_each_mapped_once_per_organism(project):
     add_tiny_scale(project)
     assert "compare_truths" not in project.plan("--config", *SETTINGS)

@@ -54,9 +54,27 @@ def test_costs_have_a_line_for_every_job_of_every_row(reported):
     assert drawn.groupby("column")["front"].any().all()
 
 
+def test_what_stands_beside_table_1_has_its_costs_too(reported):
+    costs = pd.read_csv(reported / "results/tiny/study_costs.csv", keep_default_na=False)
+    assert (costs != "").all(axis=None)
+    studies = {path.parents[3].name for path in (reported / "results/tiny/studies").glob("*/*/seed_0/scores/*")}
+    assert set(costs["study"]) == {"score_curves", "context_sweep", *studies}
+    shorter = costs.query("study == 'score_curves' and job == 'training'")
+    assert shorter["variant"].tolist() == ["base-epochs_1"]
+    assert set(costs.query("study == 'open_problems'")["job"]) == {"prediction", "evaluation"}
+    assert (costs.query("study == 'context_sweep'")["job"] == "sweep").all()
+    assert not (reported / "results/tiny/costs.csv").read_text().count("epochs_")
+
+
 def test_scores_along_training_are_those_of_shorter_trainings(reported):
     drawn = pd.read_csv(reported / "results/tiny/figures/score_curves.csv")
     assert set(map(tuple, drawn[["variant", "epochs", "steps"]].to_numpy())) == {("base", 1, 8), ("base", 2, 16)}
+    compared = pd.read_csv(reported / "results/tiny/equal_budget.csv")
+    cells = compared.query("budget == 'cells'").set_index("column")
+    assert set(cells["points"]) == {"seed 0: epoch 2"}
+    whole = drawn.query("epochs == 2").set_index("column")
+    pd.testing.assert_series_equal(cells["score"], whole["score"], check_like=True)
+    assert cells["controls_high"].notna().all()
     models = reported / "results/tiny/models"
     short, long = (pd.read_csv(models / name / "seed_0/history.csv") for name in ("base-epochs_1", "base"))
     losses = [name for name in short.columns if name != "seconds"]

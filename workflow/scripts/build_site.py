@@ -24,6 +24,8 @@ sources = Sources(
     ),
     changes=params.changes,
     costs=Path(files.costs),
+    study_costs=Path(files.study_costs),
+    equal_budget=Path(files.equal_budget),
     figures=Path(files.figures[0]).parent,
     further=params.further,
     studies=[

@@ -22,7 +22,7 @@ results = read_results(
     further=read_further(
         experiments=params.experiments,
         partial=params.partial,
-        trainings=params.trainings,
+        counted=params.counted,
         absent=params.absent,
         **params.further,
     ),

@@ -65,7 +65,7 @@ def _profiles(corpus: Corpus) -> tuple[list[tuple[str, np.ndarray]], Int[np.ndar
 
 
 @dataclass(frozen=True)
-class _Plan:
+class BatchPlan:
     """The cells of a batch, which of them become meta-cells, and how many neighbors come with each."""
 
     cells: Int[np.ndarray, " cell"]
@@ -158,7 +158,7 @@ class BatchLoader:
 
     def ask(self, steps: Iterable[int]) -> None:
         """Ask the disk for what `read` will need at some steps."""
-        plans = [self._plan(step) for step in steps]
+        plans = [self.plan(step) for step in steps]
         cells = np.concatenate([plan.cells for plan in plans])
         most = np.concatenate([np.where(plan.melted, np.inf, plan.neighbors) for plan in plans])
         ask_for_cells(self.corpus, cells, ("label", "neighbor", "distance") if most.any() else ("label",))
@@ -170,7 +170,7 @@ class BatchLoader:
 
     def read(self, step: int) -> RaggedCells:
         """Return the cells of this rank's part as they are on the disk."""
-        plan = self._plan(step)
+        plan = self.plan(step)
         cells, melted, number = plan.cells, plan.melted, plan.neighbors
         shard, row = self.corpus.locate(cells)
         shards = self.corpus.shards
@@ -201,9 +201,9 @@ class BatchLoader:
         draws = stream(self.seed, step, "genes", device=self.device)
         return self.pad(collate(ragged, selector=self.selector, generator=draws))
 
-    def _plan(self, step: int) -> "_Plan":
+    def plan(self, step: int) -> BatchPlan:
         """Draw what this rank's part of a step holds."""
-        return _Plan(
+        return BatchPlan(
             self.sampler.draw(step, self.batch_size)[self.part],
             self.config.metacells.draw(generator(self.seed, step, "metacells"), self.batch_size)[self.part],
             self._number_of_neighbors(step),

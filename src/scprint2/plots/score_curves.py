@@ -18,7 +18,7 @@ from scprint2.plots.learning_curves import BASE_COLOR, PALETTE
 from scprint2.table_cells import BASE
 from scprint2.table_page import name_columns
 
-DRAWN = ["column", "variant", "seed", "epochs", "steps", "seconds", "score"]
+DRAWN = ["column", "variant", "seed", "epochs", "steps", "cells", "seconds", "score"]
 WIDTH, PANEL, ACROSS = 8.27, 1.75, 3  # A4; height of a panel, inches; columns side by side
 AXES = {"steps": "steps", "seconds": "seconds of training"}
 
@@ -46,7 +46,7 @@ def read_score_curves(
         own = scores.loc[(scores["variant"] == name) & (scores["seed"] == seed) & (scores["status"] == "ok")]
         values = {(line.task, line.dataset, line.metric): line.value for line in own.itertuples()}
         place = {"variant": name.partition("-")[0], "seed": seed, "epochs": record["epochs"]}
-        place |= {"steps": record["steps"], "seconds": cost["seconds"]}
+        place |= {"steps": record["steps"], "cells": cost["cells"], "seconds": cost["seconds"]}
         for column, source in columns.items():
             keys = [(source["task"], dataset, source["metric"]) for dataset in source["datasets"]]
             if keys and all(key in values for key in keys):

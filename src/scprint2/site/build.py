@@ -10,14 +10,23 @@ from typing import Any
 
 import pandas as pd
 
-from scprint2.costs import read_costs, sum_costs
+from scprint2.costs import BY_ROW, BY_STUDY, read_costs, sum_costs
+from scprint2.equal_budget import read_equal_budget
 from scprint2.pages import Link, Page
 from scprint2.site.beyond import FIGURES, StudyScores, lay_out_study
 from scprint2.site.controls import make_controls_page
+from scprint2.site.curves import lay_out_equal_budget
 from scprint2.site.frame import PAGES, put_page
 from scprint2.site.ledger import FOLDER as DATA
 from scprint2.site.ledger import make_data_page
-from scprint2.site.rows import NOTEBOOKS, Notebooks, lay_out_costs, make_row_page, row_page_place
+from scprint2.site.rows import (
+    NOTEBOOKS,
+    Notebooks,
+    lay_out_costs,
+    lay_out_study_costs,
+    make_row_page,
+    row_page_place,
+)
 from scprint2.site.software import make_software_page
 from scprint2.table import Table1, lay_out_table1
 from scprint2.table_page import WORTH, render_html
@@ -26,13 +35,13 @@ FILES = "files"  # tables and figures to take along
 MEANINGS: Mapping[str, str] = {
     "table1.html": "every row in every column, with spread and verdict; a heading sorts, a cell leads to the scores behind it",
     "effects.html": "what every row changes against its reference, as a heat map",
-    "curves.html": "losses of every training, and the scores of some rows along their training",
+    "curves.html": "scores of some rows along their training and at an equal budget of it, and the losses of every training",
     "controls.html": "what an untrained model, chance and simple methods reach",
     "beyond.html": "genes in context, each known network, tasks asked again with other settings",
     "paper.html": "the direction of every effect beside the paper's Table 1",
     "claims.html": "what the paper states, and what this run has in its place",
     "data.html": "datasets with checksums and licences, corpora, and what they share with test sets",
-    "costs.html": "seconds, energy, memory and cells of every row, and scores against cost",
+    "costs.html": "seconds, energy, memory and cells of every row and every study, and scores against cost",
     "metrics.html": "what each metric means, and what raises it without merit",
     "software.html": "versions that made the numbers",
 }
@@ -46,6 +55,10 @@ class Sources:
     ----------
     changes
         Variant to the settings in which it differs from its reference.
+    costs, study_costs
+        What the jobs behind Table 1 cost, and those of all else that is shown.
+    equal_budget
+        Scores at an equal budget of training.
     figures
         Folder of `heat_map.png` and the others, each with `.pdf` and `.csv`.
     further
@@ -65,6 +78,8 @@ class Sources:
     table: Table1
     changes: Mapping[str, Mapping[str, Any]]
     costs: Path
+    study_costs: Path
+    equal_budget: Path
     figures: Path
     further: Sequence[str]
     studies: Sequence[StudyScores]
@@ -204,6 +219,12 @@ def _curves(sources: Sources, site: Path) -> str:
         "first epochs of a longer one with its seed, so the points of a seed lie on one training."
     )
     _add_figure(page, sources, site, name="score_curves", alternative="scores against steps and seconds of training")
+    page.heading("Scores at an equal budget", anchor="budget")
+    page.text(
+        "Each column at the largest number of cells seen, and of seconds of training and validation, that all these rows reach: "
+        "read at a measured point, or on the straight line between two, never beyond. Seconds are those of the machine."
+    )
+    page.table(lay_out_equal_budget(read_equal_budget(sources.equal_budget)), name="scores at an equal budget")
     page.heading("Losses", anchor="losses")
     _add_figure(page, sources, site, name="learning_curves", alternative="validation losses of every training")
     return page.render()
@@ -246,11 +267,18 @@ def _costs(sources: Sources, site: Path) -> str:
         "Memory is the most that a job held, with its children. Cells of a training are those of its steps, repeats counted."
     )
     page.text(f"Energy: {'; '.join(sorted(set(costs['energy_source'])))}.", style="soft")
-    sums = sum_costs(costs)
+    sums = sum_costs(costs, by=BY_ROW)
     lines = lay_out_costs(sums).drop(columns="section")
     links = zip(sums["name"], sums["variant"], strict=True)
     lines["row"] = [Link(name, row_page_place(variant)) for name, variant in links]
     page.table(lines, name="costs by row")
+    beside = sum_costs(read_costs(sources.study_costs), by=BY_STUDY)
+    page.heading("Beside Table 1", anchor="studies")
+    page.text(
+        "The shorter trainings behind the score curves, the context sweep, and tasks asked again with other settings or on other "
+        "datasets. What they take over from Table 1, such as whole trainings, is counted there."
+    )
+    page.table(lay_out_study_costs(beside), name="costs of studies")
     return page.render()
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from scprint2.costs import sum_costs
+from scprint2.costs import BY_ROW, sum_costs
 from scprint2.pages import Link, Page
 from scprint2.table import Table1
 from scprint2.table_cells import COST, Row
@@ -161,15 +161,24 @@ def _score_lines(long: pd.DataFrame, notebooks: Notebooks) -> pd.DataFrame:
 
 def _describe_costs(page: Page, costs: pd.DataFrame) -> None:
     page.heading("Costs", anchor="costs")
-    page.table(lay_out_costs(sum_costs(costs)).drop(columns=["row", "section"]), name="costs of the row")
+    page.table(lay_out_costs(sum_costs(costs, by=BY_ROW)).drop(columns=["row", "section"]), name="costs of the row")
 
 
 def lay_out_costs(sums: pd.DataFrame) -> pd.DataFrame:
     """Lay sums of costs out for readers: seconds and MiB."""
+    named = pd.DataFrame({"row": sums["name"], "section": sums["section"]})
+    return named.join(_lay_out_sums(sums))
+
+
+def lay_out_study_costs(sums: pd.DataFrame) -> pd.DataFrame:
+    """Lay sums of what studies cost out for readers."""
+    named = pd.DataFrame({"study": sums["study"], "row": sums["variant"]})
+    return named.join(_lay_out_sums(sums))
+
+
+def _lay_out_sums(sums: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
-            "row": sums["name"],
-            "section": sums["section"],
             "seed": sums["seed"].astype(str),
             "job": sums["job"],
             "seconds": sums["seconds"],

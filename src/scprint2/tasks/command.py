@@ -38,19 +38,24 @@ def sweep_context(
     model: Annotated[Path, typer.Option(help="Folder of a trained model.", exists=True, file_okay=False)],
     cells: Annotated[Path, typer.Option(help="A processed dataset (cells.h5ad).", exists=True, dir_okay=False)],
     settings: Annotated[str, typer.Option(help="JSON text, as `settings` of `context` in config/sweeps.yaml.")],
-    out: Annotated[Path, typer.Option(help="TSV to write.")],
+    out: Annotated[Path, typer.Option(help="TSV to write; what it cost is written beside it, as .cost.json.")],
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
     """Measure how well labels are predicted from few and from many genes (figure 2d)."""
     import anndata
 
-    from scprint2.files import atomic_path
+    from scprint2.accounting import JobMeter
+    from scprint2.files import atomic_path, write_json
     from scprint2.tasks.context_sweep import ContextSweepSettings
     from scprint2.tasks.context_sweep import sweep_context as run
-    from scprint2.tasks.predict import load_pretrained
+    from scprint2.tasks.predict import device_of, load_pretrained
+    from scprint2.training.cost import device_name
 
-    chosen = ContextSweepSettings.model_validate_json(settings)
-    table = run(load_pretrained(model, device=device), anndata.read_h5ad(cells), settings=chosen)
+    chosen, pretrained = ContextSweepSettings.model_validate_json(settings), load_pretrained(model, device=device)
+    adata, place = anndata.read_h5ad(cells), device_of(pretrained)
+    with JobMeter(str(place), name=device_name(place)) as meter:
+        table = run(pretrained, adata, settings=chosen)
     with atomic_path(out) as temporary:
         table.to_csv(temporary, sep="\t", index=False)
+    write_json(out.with_suffix(".cost.json"), meter.cost(cells=min(adata.n_obs, chosen.cells)).to_json())
     typer.echo(out)

@@ -95,7 +95,7 @@ class Method:
     def device(self) -> torch.device:
         """Where it computes."""
         if isinstance(self.source, PretrainedModel):
-            return next(self.source.model.parameters()).device
+            return device_of(self.source)
         return torch.device("cpu")
 
 
@@ -130,6 +130,11 @@ def load_pretrained(model: Path, *, device: str) -> PretrainedModel:
     kernel = place_kernel(pretrained.model, device=numerics.device, precision=numerics.precision)
     LOG.info(kernel.line)
     return pretrained
+
+
+def device_of(pretrained: PretrainedModel) -> torch.device:
+    """Where a model computes."""
+    return next(pretrained.model.parameters()).device
 
 
 def training_cells(corpus: Path) -> TrainingCells:
