@@ -9,6 +9,7 @@ from scipy.stats import spearmanr
 from sklearn.decomposition import PCA
 
 from scprint2.baselines import BASELINES
+from scprint2.baselines.annotate import choose_reduction
 from scprint2.baselines.smoothing import smooth_neighbors
 from scprint2.baselines.training_cells import TrainingCells, labeled_cells, share_out
 from scprint2.tasks.annotate import AnnotateSettings
@@ -217,6 +218,15 @@ def test_votes_put_single_cells_right_that_the_classifier_calls_wrongly(train, t
     assert alone < voted
     share = prediction.obs["confidence"]
     assert ((share > 0.5) & (share <= 1)).all(), "with two types the winner has more than half of the votes"
+
+
+@pytest.mark.parametrize(("shape", "solver"), [((90, 60), "covariance_eigh"), ((60, 90), "arpack")])
+def test_both_ways_to_the_components_of_the_corpus_agree_with_a_full_decomposition(shape, solver):
+    expression = np.random.default_rng(0).normal(size=shape)
+    reduction = choose_reduction(shape, seed=0)
+    assert reduction.svd_solver == solver
+    expected = PCA(reduction.n_components, svd_solver="full").fit_transform(expression)
+    np.testing.assert_allclose(np.abs(reduction.fit_transform(expression)), np.abs(expected), atol=1e-8)
 
 
 @pytest.mark.parametrize("name", TRAINED)
