@@ -6,4 +6,4 @@ __version__ = "0.1.0"
 MODEL_REVISION = 2
 
 # Raised by hand whenever the predictions or scores of the same model change; no table mixes two of them (golden scores guard it).
-SCORE_REVISION = 1
+SCORE_REVISION = 2
