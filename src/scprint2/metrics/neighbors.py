@@ -89,7 +89,7 @@ def smallest_columns(values: Float[np.ndarray, "row column"], *, number: int) ->
     sizes = below.sum(axis=1)
     inside = np.arange(sizes.max()) < sizes[:, None]
     columns = np.zeros(inside.shape, dtype=np.int64)
-    columns[inside] = np.nonzero(below)[1]
+    columns[inside] = np.flatnonzero(below) % values.shape[1]
     found = np.where(inside, np.take_along_axis(values, columns, axis=1), np.inf)
     return np.take_along_axis(columns, np.argpartition(found, number - 1, axis=1)[:, :number], axis=1)
 
