@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from scprint2.data import chunks
 from scprint2.data.chunk_plan import chunk_of, count_chunks, plan_chunks
 from scprint2.data.chunks import ChunkPlace, Recipe, process_chunk, process_dataset
 from scprint2.data.corpora import resolve_corpora
@@ -240,7 +241,8 @@ def test_a_full_disk_ends_the_job_and_leaves_nothing_behind(place, source, monke
     assert not list(place.scratch.rglob("counts-*"))
 
 
-def test_two_jobs_on_one_dataset_do_not_mix(place, source):
+def test_two_jobs_on_one_dataset_do_not_mix(place, source, monkeypatch):
+    monkeypatch.setattr(chunks, "LOCK_SECONDS", 0.1)
     (dataset,) = write_raw(source.folder, ["one"])
 
     class Greedy(Counted):
@@ -249,6 +251,20 @@ def test_two_jobs_on_one_dataset_do_not_mix(place, source):
 
     with pytest.raises(RuntimeError, match="another job processes this dataset"):
         process_dataset(dataset, Greedy(source.folder), RECIPE, place)
+
+
+def test_a_lock_that_is_given_back_in_time_is_taken(place, source):
+    (dataset,) = write_raw(source.folder, ["one"])
+    folder = place.scratch / "one"
+    folder.mkdir(parents=True)
+    hold = (
+        "import fcntl, sys, time; file = open(sys.argv[1], 'a'); fcntl.flock(file, fcntl.LOCK_EX); "
+        "print(1, flush=True); time.sleep(0.5)"
+    )
+    with subprocess.Popen([sys.executable, "-c", hold, str(folder / "lock")], stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        assert process_dataset(dataset, source, RECIPE, place)["organism"] == HUMAN
 
 
 RUN = """

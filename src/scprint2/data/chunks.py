@@ -10,12 +10,13 @@ import hashlib
 import json
 import logging
 import shutil
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from scprint2.data.download import sha256_of
 from scprint2.data.genes import GeneTable
@@ -34,6 +35,7 @@ DATA_REVISION = 1  # raised when the same input gives another shard
 NAMES = ("gene_id", "symbol", "aliases", "chromosome")  # of a gene: what mapping and quality control read
 FAILED_SHARE = 0.05  # of a chunk or a corpus; a public collection has a few broken files, more are a mistake of ours
 FAILED_LEAST = 1  # of however few: one broken file among 16 must not stop a corpus
+LOCK_SECONDS = 5.0  # in which the processes that a killed job has started end, too, and give its lock back
 
 
 @dataclass(frozen=True)
@@ -208,11 +210,20 @@ def _alone(scratch: Path) -> Iterator[None]:
     """Hold the right to process a dataset; two jobs on one dataset would delete each other's files."""
     scratch.mkdir(parents=True, exist_ok=True)
     with (scratch / "lock").open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RuntimeError(f"{scratch}: another job processes this dataset. Wait for it, or end it.") from None
+        end = time.monotonic() + LOCK_SECONDS
+        while not _lock(file):
+            if time.monotonic() > end:
+                raise RuntimeError(f"{scratch}: another job processes this dataset. Wait for it, or end it.")
+            time.sleep(LOCK_SECONDS / 100)
         yield
+
+
+def _lock(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def read_reports(paths: Iterable[str | Path]) -> dict[str, dict[str, Any]]:
